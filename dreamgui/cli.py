@@ -1,0 +1,113 @@
+"""``python -m dreamgui KIND ...``: every job from a terminal; its options are the fields of its config model."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from dreamgui.config import JOBS, JobConfig
+from dreamgui.errors import DreamError, OutOfRange
+from dreamgui.events import Done, Ending
+from dreamgui.terminal import Terminal
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0 when the job was done, 1 when it failed or was stopped, 2 when the input can't be used.
+    """
+    options = vars(_parser().parse_args(argv))
+    command, home = options.pop("command"), options.pop("home")
+    try:
+        if command == "doctor":
+            from dreamgui.doctor import report
+
+            return report(home)
+        if unpack := options.pop("unpack", None):
+            from dreamgui.models.demo_bundle import unpack as unpack_demo
+
+            print("\n".join(str(path) for path in unpack_demo(unpack)))
+            return 0
+        return run(JOBS[command].model_validate(options), home)
+    except ValidationError as error:
+        print(f"dreamgui: {OutOfRange.from_validation(error)}", file=sys.stderr)
+    except DreamError as error:
+        print(f"dreamgui: {error}", file=sys.stderr)
+    return 2
+
+
+def run(config: JobConfig, home: Path | None = None) -> int:
+    """Run one job to its end, its events printed as they come; Ctrl-C stops it and keeps what it saved."""
+    from dreamgui.services import build
+
+    job, terminal = build(home).jobs.submit(config), Terminal(sys.stdout)
+    position, ending = 0, None
+    while ending is None:
+        try:
+            for event in job.follow(position, heartbeat_seconds=0.5):
+                if event is not None:
+                    position += 1
+                    terminal.show(event)
+                    ending = event if isinstance(event, Ending) else None
+        except KeyboardInterrupt:
+            print("\nStopping; what was saved is kept (Ctrl-C again quits at once).", file=sys.stderr)
+            if job.stopping:
+                return 1
+            job.stop()
+    return 0 if isinstance(ending, Done) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="dreamgui", description="Teach Stable Diffusion 1.5 one person.")
+    parser.add_argument("--home", type=Path, help="workspace folder (default: DREAMGUI_HOME or the user data folder)")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for kind, model in JOBS.items():
+        summary = (model.__doc__ or "").split("\n")[0]
+        command = commands.add_parser(kind.replace("_", "-"), help=summary, description=summary)
+        command.set_defaults(command=kind)
+        for name, field in model.model_fields.items():
+            _add_option(command, name, field)
+        if kind == "demo":
+            command.add_argument("--unpack", type=Path, metavar="DIR", help="only write the bundled model and photos")
+    commands.add_parser("doctor", help="What this machine has, and whether DreamGUI can work here")
+    return parser
+
+
+def _add_option(command: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
+    """One field as one option; limits are checked by the config model, not here."""
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    options: dict[str, Any] = {"help": (field.description or "").replace("%", "%%"), "default": argparse.SUPPRESS}
+    kind, many, choices = _shape(field.annotation)
+    if kind is bool:
+        options["action"] = argparse.BooleanOptionalAction
+    else:
+        options["type"] = kind
+    if choices:
+        options["choices"] = choices
+    if extra.get("positional"):
+        options["nargs"] = ("+" if field.is_required() else "*") if many else (None if field.is_required() else "?")
+        command.add_argument(name, **options)
+        return
+    if many:
+        options["nargs"] = "+"
+    command.add_argument("--" + name.replace("_", "-"), dest=name, required=field.is_required(), **options)
+
+
+def _shape(annotation: Any) -> tuple[type, bool, tuple[str, ...]]:
+    """(type of one value, whether there may be many, the choices) of a field's annotation."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return str, False, arguments
+    if origin in (Union, UnionType):
+        return _shape(next(kind for kind in arguments if kind is not type(None)))
+    if origin is tuple:
+        return arguments[0], True, ()
+    return annotation, False, ()

@@ -1,0 +1,91 @@
+"""The maps that lead a ControlNet drawing: edges of a picture, or the skeleton of a person. The only controlnet_aux import."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+import warnings
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+SKELETON_PX = 512
+LEAST_VISIBILITY = 0.5
+_BROKEN = "controlnet_aux.mediapipe_face"
+
+
+@lru_cache(maxsize=1)
+def _open_pose() -> Any:
+    """controlnet_aux's OpenPose package, imported at the first use because that takes about four seconds.
+
+    controlnet_aux 0.0.10 reads ``mediapipe.solutions`` at import, which mediapipe has no longer: a stub stands in for
+    the one package that does so. ``tests/diffusion/test_hints.py`` tells when a release no longer needs it.
+    """
+    stub = types.ModuleType(_BROKEN)
+    stub.MediapipeFaceDetector = None  # pyright: ignore[reportAttributeAccessIssue]
+    sys.modules.setdefault(_BROKEN, stub)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return importlib.import_module("controlnet_aux.open_pose")
+
+
+def canny_map(image: Image.Image, low: int = 100, high: int = 200) -> Image.Image:
+    """Edges by Canny's method, white on black, as RGB at the picture's own size.
+
+    The same map as controlnet_aux's ``CannyDetector`` gives for sides that are multiples of 64; that one rounds other
+    sides to such, so the map would no longer lie over the drawing.
+
+    Args:
+        image: the picture at the drawing's size.
+        low: gradient (0 to 255 scale) from which an edge that touches a strong one is kept.
+        high: gradient from which an edge is strong.
+    """
+    edges = cv2.Canny(np.asarray(image.convert("RGB")), min(low, high), max(low, high))
+    return Image.fromarray(edges).convert("RGB")
+
+
+def visible_points(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Which of the 18 body points are drawn: seen well enough and inside the picture, as OpenPose would give them.
+
+    Args:
+        points: [18, 3], x and y in pixels and visibility from 0 to 1.
+        size: width and height of the picture in pixels.
+
+    Returns:
+        [18] of bool.
+    """
+    x, y, visibility = points.T
+    return (visibility >= LEAST_VISIBILITY) & (x >= 0) & (x < size[0]) & (y >= 0) & (y < size[1])
+
+
+def pose_map(points: np.ndarray, size: tuple[int, int]) -> Image.Image:
+    """The coloured OpenPose skeleton on black that pose ControlNets were trained on.
+
+    controlnet_aux draws limbs 8 pixels wide whatever the size, right for a side of 512; so the skeleton is drawn with
+    the shorter side at 512 pixels and then brought to the wanted size, which keeps its proportions in small drawings.
+
+    Args:
+        points: [18, 3] in OpenPose's order, x and y in pixels of a picture of this size and visibility from 0 to 1.
+        size: width and height of the map in pixels.
+    """
+    open_pose = _open_pose()
+    width, height = size
+    keypoints = [
+        open_pose.Keypoint(x=float(x) / width, y=float(y) / height) if seen else None
+        for (x, y, _), seen in zip(points, visible_points(points, size), strict=True)
+    ]
+    body = open_pose.BodyResult(keypoints, total_score=1.0, total_parts=sum(point is not None for point in keypoints))
+    scale = SKELETON_PX / min(size)
+    canvas = open_pose.draw_poses(
+        [open_pose.PoseResult(body, None, None, None)],
+        round(height * scale),
+        round(width * scale),
+        draw_hand=False,
+        draw_face=False,
+    )
+    drawn = Image.fromarray(canvas)
+    return drawn if drawn.size == size else drawn.resize(size, Image.Resampling.BOX if scale > 1 else Image.Resampling.BICUBIC)

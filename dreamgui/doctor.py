@@ -1,0 +1,57 @@
+"""``python -m dreamgui doctor``: what this machine has, and whether DreamGUI can work here."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from dreamgui.assets import ASSETS
+from dreamgui.workspace import Workspace
+
+PACKAGES = (
+    "torch", "diffusers", "transformers", "peft", "accelerate", "gradio", "mediapipe", "controlnet-aux",
+    "safetensors", "dlib-bin", "numpy", "pillow",
+)  # fmt: skip
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that results depend on."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "missing"
+    return found
+
+
+def report(home: Path | None = None) -> int:
+    """Print what is there.
+
+    Returns:
+        0 when everything that DreamGUI needs was found, 1 otherwise.
+    """
+    found = versions()
+    for name, number in found.items():
+        print(f"{name:16} {number}")
+    workspace = Workspace(home)
+    free = shutil.disk_usage(workspace.root).free / 1e9
+    print(f"{'workspace':16} {workspace.root} ({free:.0f} GB free)")
+    demo = (ASSETS / "demo" / "card.json").is_file()
+    print(f"{'demo model':16} {'bundled' if demo else 'missing: clone the project again'}")
+    if found["torch"] != "missing":
+        print(f"{'device':16} {_device()}")
+    return 0 if demo and "missing" not in found.values() else 1
+
+
+def _device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        total = torch.cuda.get_device_properties(0).total_memory / 2**30
+        return f"{torch.cuda.get_device_name(0)}, {total:.0f} GiB"
+    if torch.backends.mps.is_available():
+        return "Apple GPU (mps)"
+    return f"CPU, {torch.get_num_threads()} threads: fine for the demo model, slow for Stable Diffusion 1.5"

@@ -1,0 +1,1 @@
+"""Model files and the device: recognise, convert, keep, load, attach, restore."""

@@ -1,0 +1,97 @@
+"""What is known of a base model and of a trained run, and which of them a picture is drawn with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from dreamgui.config import Method
+from dreamgui.errors import Damaged
+from dreamgui.workspace import write_json
+
+Family = Literal["sd15", "demo"]
+MODEL_CARD = "dreamgui.json"
+RUN_CARD = "run.json"
+
+
+class Card(BaseModel):
+    """A small JSON file beside weights. Unknown fields are kept out, so an older program reads a newer card."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+
+class ModelCard(Card):
+    """``models/NAME/dreamgui.json``.
+
+    Attributes:
+        size_px: width and height that the model draws best.
+        source: the file or bundle it was converted from.
+        sha256: hash of that file.
+        recommended: settings that fit this model, by use ("unet", "lora", "class_images", "draw"); the keys
+            inside are fields of the job's config.
+    """
+
+    name: str
+    family: Family
+    size_px: int
+    source: str = ""
+    sha256: str = ""
+    recommended: dict[str, dict[str, Any]] = {}
+
+
+class RunCard(Card):
+    """``runs/NAME/run.json``. ``rank`` and ``alpha`` are None for a full UNet; ``job`` is the TrainJob as JSON."""
+
+    name: str
+    kind: Method
+    base: str
+    dataset: str = ""
+    rank: int | None = None
+    alpha: float | None = None
+    learning_rate: float
+    steps: int
+    seconds: float = 0.0
+    file_bytes: int = 0
+    finished: bool = False
+    job: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What to draw with: a base, and on it a run's UNet or LoRA (at a strength), and a ControlNet ("canny", "pose")."""
+
+    base: str
+    unet_run: str = ""
+    lora_run: str = ""
+    lora_scale: float = 1.0
+    controlnet: str = ""
+
+
+AnyCard = TypeVar("AnyCard", bound=Card)
+
+
+def read_card(path: Path, kind: type[AnyCard]) -> AnyCard:
+    """The card in this file.
+
+    Raises:
+        Damaged: it is missing or isn't such a card.
+    """
+    try:
+        return kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, ValidationError) as error:
+        cause = str(error).splitlines()[0]
+        raise Damaged(f"{path} can't be read: {cause}.", "Convert the model or train the run again.") from error
+
+
+def write_model(folder: Path, card: ModelCard) -> None:
+    """Write a base model's card into its folder."""
+    write_json(folder / MODEL_CARD, card.model_dump())
+
+
+def write_run(folder: Path, card: RunCard) -> None:
+    """Write a run's card into its folder."""
+    write_json(folder / RUN_CARD, card.model_dump())

@@ -1,0 +1,100 @@
+"""Events as lines in a terminal."""
+
+from __future__ import annotations
+
+import time
+from functools import singledispatchmethod
+from typing import TextIO
+
+from dreamgui import events as ev
+
+
+class Terminal:
+    """Prints events: progress in place on a screen, and every tenth of it into a file or pipe."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._screen = out.isatty()
+        self._bar = ""
+        self._next_tenth: dict[str, float] = {}
+        self._next_loss = 0.0
+
+    def show(self, event: ev.Event) -> None:
+        """Print one event."""
+        text = self._text(event)
+        if text:
+            self._print(text)
+
+    def _print(self, text: str) -> None:
+        clear = "\r" + " " * len(self._bar) + "\r" if self._bar else ""
+        self._bar = ""
+        print(clear + text, file=self._out, flush=True)
+
+    def _progress(self, label: str, done: int, total: int) -> None:
+        share = done / max(total, 1)
+        if self._screen:
+            bar = f"{label} [{'=' * int(30 * share):30}] {done}/{total}"
+            print("\r" + bar.ljust(len(self._bar)), end="", file=self._out, flush=True)
+            self._bar = bar
+        elif share >= self._next_tenth.get(label, 0) or done == total:
+            self._next_tenth[label] = share + 0.1
+            self._print(f"{label}: {done}/{total}")
+
+    @singledispatchmethod
+    def _text(self, event: ev.Event) -> str:
+        return ""
+
+    @_text.register
+    def _(self, event: ev.Progress) -> str:
+        self._progress(event.label, event.done, event.total)
+        return ""
+
+    @_text.register
+    def _(self, event: ev.Loss) -> str:
+        if time.monotonic() < self._next_loss:
+            return ""
+        self._next_loss = time.monotonic() + 5
+        prior = "" if event.prior is None else f", prior {event.prior:.4f}"
+        return f"step {event.step}: loss {event.instance:.4f}{prior}, {event.seconds:.2f} s a step"
+
+    @_text.register
+    def _(self, event: ev.Note) -> str:
+        return event.text
+
+    @_text.register
+    def _(self, event: ev.Cropped) -> str:
+        return f"{event.source}: {event.framing} {event.box}, score {event.score:.2f} -> {event.saved.name}"
+
+    @_text.register
+    def _(self, event: ev.Skipped) -> str:
+        return f"{event.source}: skipped: {event.reason}"
+
+    @_text.register
+    def _(self, event: ev.Sampled) -> str:
+        return f"step {event.step}: sample of {event.prompt!r} (seed {event.seed}): {event.image}"
+
+    @_text.register
+    def _(self, event: ev.Cell) -> str:
+        scores = ", ".join(f"{name} {value:.2f}" for name, value in event.scores.items() if value is not None)
+        return f"{event.model} | {event.prompt} | {scores or 'no face found'}"
+
+    @_text.register
+    def _(self, event: ev.Score) -> str:
+        values = ", ".join(f"{key} {value:.3g}" for key, value in event.values.items() if value is not None)
+        return f"{event.model}: {values}"
+
+    @_text.register
+    def _(self, event: ev.Saved) -> str:
+        return f"saved {event.what} {event.name}: {event.path}"
+
+    @_text.register
+    def _(self, event: ev.Done) -> str:
+        return f"Done in {event.seconds:.0f} s."
+
+    @_text.register
+    def _(self, event: ev.Cancelled) -> str:
+        return f"Stopped after {event.seconds:.0f} s; what was saved is kept."
+
+    @_text.register
+    def _(self, event: ev.Failed) -> str:
+        return f"Failed: {event.what} {event.next_step}"
