@@ -1,4 +1,4 @@
-"""The maps that lead a ControlNet drawing: edges of a picture, or the skeleton of a person. The only controlnet_aux import."""
+"""The maps that lead a ControlNet drawing: a picture's edges, or a person's skeleton."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _BROKEN = "controlnet_aux.mediapipe_face"
 def _open_pose() -> Any:
     """controlnet_aux's OpenPose package, imported at the first use because that takes about four seconds.
 
-    controlnet_aux 0.0.10 reads ``mediapipe.solutions`` at import, which mediapipe has no longer: a stub stands in for
-    the one package that does so. ``tests/diffusion/test_hints.py`` tells when a release no longer needs it.
+    controlnet_aux 0.0.10 reads ``mediapipe.solutions`` at import, which mediapipe has no longer: a stub stands
+    in for the one package that does so. ``tests/diffusion/test_hints.py`` tells when it is no longer needed.
     """
     stub = types.ModuleType(_BROKEN)
     stub.MediapipeFaceDetector = None  # pyright: ignore[reportAttributeAccessIssue]
@@ -36,8 +36,8 @@ def _open_pose() -> Any:
 def canny_map(image: Image.Image, low: int = 100, high: int = 200) -> Image.Image:
     """Edges by Canny's method, white on black, as RGB at the picture's own size.
 
-    The same map as controlnet_aux's ``CannyDetector`` gives for sides that are multiples of 64; that one rounds other
-    sides to such, so the map would no longer lie over the drawing.
+    For sides that are multiples of 64 the same map as controlnet_aux's ``CannyDetector`` gives; that one rounds
+    other sides, so the map would no longer lie over the drawing.
 
     Args:
         image: the picture at the drawing's size.
@@ -49,7 +49,7 @@ def canny_map(image: Image.Image, low: int = 100, high: int = 200) -> Image.Imag
 
 
 def visible_points(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Which of the 18 body points are drawn: seen well enough and inside the picture, as OpenPose would give them.
+    """Which of the 18 body points are drawn: seen well enough, and inside the picture as OpenPose's are.
 
     Args:
         points: [18, 3], x and y in pixels and visibility from 0 to 1.
@@ -65,11 +65,11 @@ def visible_points(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def pose_map(points: np.ndarray, size: tuple[int, int]) -> Image.Image:
     """The coloured OpenPose skeleton on black that pose ControlNets were trained on.
 
-    controlnet_aux draws limbs 8 pixels wide whatever the size, right for a side of 512; so the skeleton is drawn with
-    the shorter side at 512 pixels and then brought to the wanted size, which keeps its proportions in small drawings.
+    controlnet_aux draws limbs 8 pixels wide whatever the size, right for a side of 512; so the skeleton is
+    drawn with the shorter side at 512 pixels and then brought to the wanted size.
 
     Args:
-        points: [18, 3] in OpenPose's order, x and y in pixels of a picture of this size and visibility from 0 to 1.
+        points: [18, 3] in OpenPose's order: x and y in pixels of a picture of this size, visibility 0..1.
         size: width and height of the map in pixels.
     """
     open_pose = _open_pose()
@@ -78,7 +78,9 @@ def pose_map(points: np.ndarray, size: tuple[int, int]) -> Image.Image:
         open_pose.Keypoint(x=float(x) / width, y=float(y) / height) if seen else None
         for (x, y, _), seen in zip(points, visible_points(points, size), strict=True)
     ]
-    body = open_pose.BodyResult(keypoints, total_score=1.0, total_parts=sum(point is not None for point in keypoints))
+    body = open_pose.BodyResult(
+        keypoints, total_score=1.0, total_parts=len(keypoints) - keypoints.count(None)
+    )
     scale = SKELETON_PX / min(size)
     canvas = open_pose.draw_poses(
         [open_pose.PoseResult(body, None, None, None)],
@@ -88,4 +90,4 @@ def pose_map(points: np.ndarray, size: tuple[int, int]) -> Image.Image:
         draw_face=False,
     )
     drawn = Image.fromarray(canvas)
-    return drawn if drawn.size == size else drawn.resize(size, Image.Resampling.BOX if scale > 1 else Image.Resampling.BICUBIC)
+    return drawn.resize(size, Image.Resampling.BOX if scale > 1 else Image.Resampling.BICUBIC)

@@ -11,11 +11,20 @@ from PIL import Image, ImageDraw
 from dreamgui.diffusion.hints import canny_map, pose_map, visible_points
 
 # Nose, neck, right arm, left arm, right leg, left leg, eyes, ears, in a picture 128 pixels wide and high.
-STANDING = np.array(
-    [(64, 20), (64, 36), (50, 36), (44, 56), (42, 74), (78, 36), (84, 56), (86, 74), (56, 72)]
-    + [(56, 96), (56, 120), (72, 72), (72, 96), (72, 120), (60, 17), (68, 17), (55, 19), (73, 19)],
-    dtype=float,
-)
+TRUNK_AND_ARMS = [(64, 20), (64, 36), (50, 36), (44, 56), (42, 74), (78, 36), (84, 56), (86, 74)]
+LEGS_AND_HEAD = [
+    (56, 72),
+    (56, 96),
+    (56, 120),
+    (72, 72),
+    (72, 96),
+    (72, 120),
+    (60, 17),
+    (68, 17),
+    (55, 19),
+    (73, 19),
+]
+STANDING = np.array([*TRUNK_AND_ARMS, *LEGS_AND_HEAD], dtype=float)
 
 
 def standing(visibility: float = 1.0) -> np.ndarray:
@@ -75,7 +84,8 @@ def test_points_unseen_or_outside_are_not_drawn() -> None:
 
 
 def test_controlnet_aux_still_needs_the_stub() -> None:
-    """When this fails, a newer controlnet_aux imports beside today's mediapipe: remove the stub from hints.py."""
+    """When this fails, controlnet_aux imports beside today's mediapipe: remove the stub from hints.py."""
     code = "import importlib; importlib.import_module('controlnet_aux')"
-    result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert result.returncode != 0 and "solutions" in result.stderr, result.stderr[-500:]

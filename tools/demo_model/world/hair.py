@@ -21,7 +21,7 @@ def _mirrored(half: Points) -> Points:
 
 def _dome(wide: float, volume: float, low: float) -> Points:
     """Right half of the hair's outer line from the crown down to the given height."""
-    half = [(0.0, -1.02 - volume), (wide * 0.62, -0.93 - volume * 0.9), (wide + volume * 0.75, -0.5), (wide + volume, -0.1)]
+    half = [(0.0, -1.0 - volume), (wide * 0.36, -0.975 - volume), (wide * 0.72 + volume * 0.3, -0.82 - volume * 0.7), (wide + volume * 0.85, -0.46), (wide + volume, -0.1)]
     return [*half, (wide + volume * 0.9, low)] if low > 0 else half
 
 
@@ -105,7 +105,7 @@ def _cloud(canvas: Canvas, head: Head, colour: Colour, wide: float) -> None:
     style = head.who.hair_style
     if style == "curls":
         return
-    low = 0.95 if style == "curly" else 0.35
+    low = 0.95 if style == "curly" else 0.2
     _blobs(canvas, head, colour, _ring(wide + _VOLUME[style] + 0.12, low, 1.28 if style == "curly" else 1.36), 0.3, depth=-0.2)
     canvas.fill(head.rim(smooth(_mirrored([*_dome(wide, _VOLUME[style] + 0.12, 0.2), (wide, low)])), depth=-0.2), colour)
 
@@ -198,7 +198,7 @@ def _curls(canvas: Canvas, head: Head, colour: Colour) -> None:
         centres += [(-0.36, -0.72), (0.36, -0.72), (0.0, -0.66), (-0.18, -0.92), (0.18, -0.92)]
         _blobs(canvas, head, colour, centres, 0.21, depth=0.1)
         return
-    low = 0.85 if style == "curly" else 0.12
+    low = 0.85 if style == "curly" else 0.02
     side = wide + _VOLUME[style] * 0.75
     centres = [(s * side, 0.1 + (low - 0.1) * t) for t in (1.0, 0.6, 0.2) for s in (-1, 1)]
     centres += [(s * x, y) for x, y in ((side * 0.98, -0.3), (side * 0.86, -0.66), (side * 0.56, -0.96), (0.2, -1.12)) for s in (-1, 1)]

@@ -10,7 +10,8 @@ from .palette import Colour, mix, shade
 from .scene import Scene
 
 EYE_LINE = 0.04
-_DEPTH = 0.8
+HIDDEN_EAR_YAW = 0.22
+_DEPTH = 0.72
 _TILE = (80, 70)
 _TILE_X, _TILE_Y = (-1.15, 1.15), (-1.15, 1.35)
 
@@ -63,14 +64,14 @@ class Head:
             (wide, 0.0),
             (wide * 0.975, 0.26),
             (jaw, 0.6 * low),
-            ((jaw + chin) * 0.52, 0.84 * low),
+            ((jaw + chin) * (0.5 if who.gender == "woman" else 0.53), 0.84 * low),
             (chin, 0.965 * low),
         ]
         points = np.array([(0.0, -1.0), *half, (0.0, low), *[(-x, y) for x, y in reversed(half)]])
         return self.place(smooth(self._edge(points), steps=5))
 
     def _edge(self, points: np.ndarray) -> np.ndarray:
-        depth = self.depth(points)
+        depth = 0.8 * self.depth(points)
         shift = np.stack([depth * self._sin, depth * self.scene.nod], axis=1)
         return points + shift
 
@@ -103,7 +104,7 @@ class _Tile:
 def _skin_tile(head: Head) -> np.ndarray:
     who, side = head.who, head.scene.light_side
     tile = _Tile(who.skin)
-    dark, light = shade(mix(who.skin, (150, 60, 50), 0.12), 0.72), mix(who.skin, (255, 246, 226), 0.5)
+    dark, light = shade(mix(who.skin, (176, 60, 44), 0.22), 0.74), mix(who.skin, (255, 246, 226), 0.5)
     blush = mix(who.skin, (226, 70, 70), 0.55)
     spots = [
         (0.0, -0.5), (-who.eye_spacing, EYE_LINE - 0.05), (who.eye_spacing, EYE_LINE - 0.05),
@@ -141,8 +142,11 @@ def _nose_blots(tile: _Tile, head: Head, dark: Colour, light: Colour) -> None:
 
 
 def paint_ears(canvas: Canvas, head: Head) -> None:
+    """Both ears, or the near one alone when the head is turned."""
     who = head.who
     for side in (-1, 1):
+        if side * head.scene.yaw > HIDDEN_EAR_YAW:
+            continue
         centre = head.rim([(side * (who.face_width + 0.03), 0.14)], depth=-0.12)[0]
         unit = head.unit_px
         lean = head.scene.roll + side * 0.15

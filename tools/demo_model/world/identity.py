@@ -13,6 +13,7 @@ Gender = Literal["woman", "man"]
 
 WOMEN_STYLES = ("long", "wavy", "bob", "fringe", "bun", "ponytail", "curly", "afro", "pixie", "braids")
 MEN_STYLES = ("short", "parted", "quiff", "buzz", "bald", "curls", "afro", "mane")
+_MEN_WEIGHTS = [1.0, 1.0, 1.0, 0.8, 0.8, 1.0, 0.7, 0.45]
 BEARDS = ("none", "stubble", "moustache", "goatee", "full")
 
 
@@ -65,10 +66,10 @@ def _pick(rng: np.random.Generator, options: tuple[str, ...] | list[str], weight
 
 
 def _hair(rng: np.random.Generator, woman: bool) -> dict[str, object]:
-    weights = [(1.6 if hair.natural else 0.8) if woman else (1.6 if hair.natural else 0.3) for hair in HAIRS]
+    weights = [(1.6 if hair.natural else 0.8) if woman else (1.6 if hair.natural else 0.15) for hair in HAIRS]
     hair = HAIRS[int(rng.choice(len(HAIRS), p=np.asarray(weights) / sum(weights)))]
     rgb = shade(hair.rgb, rng.uniform(0.9, 1.1))
-    style = _pick(rng, WOMEN_STYLES if woman else MEN_STYLES)
+    style = _pick(rng, WOMEN_STYLES) if woman else _pick(rng, MEN_STYLES, _MEN_WEIGHTS)
     return {
         "hair_style": style,
         "hair_colour": hair.name,
@@ -78,19 +79,19 @@ def _hair(rng: np.random.Generator, woman: bool) -> dict[str, object]:
 
 
 def _face(rng: np.random.Generator, woman: bool) -> dict[str, object]:
-    width = rng.uniform(0.64, 0.76) if woman else rng.uniform(0.66, 0.79)
+    width = rng.uniform(0.64, 0.76) if woman else rng.uniform(0.65, 0.76)
     return {
         "face_width": width,
-        "jaw_width": width * (rng.uniform(0.72, 0.88) if woman else rng.uniform(0.84, 0.97)),
-        "chin_width": rng.uniform(0.16, 0.28) if woman else rng.uniform(0.27, 0.40),
+        "jaw_width": width * (rng.uniform(0.72, 0.86) if woman else rng.uniform(0.82, 0.94)),
+        "chin_width": rng.uniform(0.14, 0.25) if woman else rng.uniform(0.25, 0.38),
         "chin_length": rng.uniform(0.92, 1.06) if woman else rng.uniform(0.98, 1.14),
         "eye_size": rng.uniform(0.155, 0.2) if woman else rng.uniform(0.13, 0.17),
-        "eye_open": rng.uniform(0.46, 0.68) if woman else rng.uniform(0.40, 0.60),
+        "eye_open": rng.uniform(0.52, 0.72) if woman else rng.uniform(0.46, 0.64),
         "eye_spacing": rng.uniform(0.27, 0.345),
         "eye_tilt": rng.uniform(-0.03, 0.06) if woman else rng.uniform(-0.05, 0.03),
         "brow_thickness": rng.uniform(0.035, 0.075) if woman else rng.uniform(0.065, 0.115),
         "brow_arch": rng.uniform(0.02, 0.1) if woman else rng.uniform(0.0, 0.06),
-        "brow_slant": rng.uniform(-0.05, 0.05),
+        "brow_slant": rng.uniform(-0.03, 0.04),
         "brow_height": rng.uniform(0.21, 0.29) if woman else rng.uniform(0.17, 0.25),
         "nose_width": rng.uniform(0.11, 0.2) if woman else rng.uniform(0.14, 0.24),
         "nose_length": rng.uniform(0.33, 0.45) if woman else rng.uniform(0.36, 0.5),

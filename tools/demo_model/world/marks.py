@@ -60,8 +60,8 @@ def _paint_moustache(canvas: Canvas, head: Head, colour: tuple[int, int, int]) -
     top, wide = EYE_LINE + who.nose_length + 0.06, who.mouth_width * 1.12
     base = who.mouth_height - who.lip_fullness * 0.45
     for side in (-1, 1):
-        wing = [(0, top), (side * wide * 0.5, top + 0.01), (side * wide * 0.95, base + 0.01), (side * wide * 1.08, base + 0.1),
-                (side * wide * 0.7, base + 0.02), (side * wide * 0.25, base), (0, base)]  # fmt: skip
+        wing = [(0, top), (side * wide * 0.5, top + 0.01), (side * wide * 0.98, base - 0.01), (side * wide * 1.12, base + 0.045),
+                (side * wide * 0.72, base + 0.03), (side * wide * 0.25, base), (0, base)]  # fmt: skip
         canvas.fill(head.at(smooth(wing), lift=0.06), colour)
 
 

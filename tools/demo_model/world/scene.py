@@ -61,8 +61,8 @@ OUTFITS: dict[str, tuple[str, ...]] = {
 LIGHTS: dict[str, tuple[float, float, float]] = {
     "neutral": (1.0, 1.0, 1.0),
     "warm": (1.05, 0.98, 0.86),
-    "cool": (0.9, 0.97, 1.06),
-    "dim": (0.74, 0.74, 0.78),
+    "cool": (0.93, 0.98, 1.04),
+    "dim": (0.8, 0.79, 0.83),
 }
 
 
@@ -141,7 +141,7 @@ def scene(
         head_x=head_x,
         head_y=head_y,
         unit=unit,
-        yaw=turn * rng.uniform(0.16, 0.36) + rng.uniform(-0.04, 0.04),
+        yaw=turn * rng.uniform(0.14, 0.31) + rng.uniform(-0.04, 0.04),
         roll=float(np.clip(rng.normal(0, 0.075), -0.2, 0.2)),
         nod=rng.uniform(-0.08, 0.08),
         gaze=(float(np.clip(rng.normal(0, 0.3), -0.7, 0.7)), float(np.clip(rng.normal(0, 0.15), -0.3, 0.3))),

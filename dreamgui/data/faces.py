@@ -1,0 +1,156 @@
+"""Where the faces are: mediapipe's two BlazeFace detectors, merged.
+
+BlazeFace: Bazarevsky et al. 2019, https://arxiv.org/abs/1907.05047. The short-range file sees faces that fill
+    much
+of its 128 x 128 input, the full-range file smaller ones in 192 x 192; overlapping tiles find still smaller
+ones.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from dreamgui.assets import asset
+from dreamgui.data.quiet import starting_mediapipe
+
+Box = tuple[float, float, float, float]
+_FILES = ("models/blaze_face_short_range.tflite", "models/blaze_face_full_range.tflite")
+_LEAST_CONFIDENCE = 0.1
+_TILE_CONFIDENCE = 0.6
+_VIEW_PX = 1024
+_SAME_FACE_IOU = 0.3
+_LOCK = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face in a picture.
+
+    ``box`` is x0, y0, x1, y1 in pixels, from the brows to the chin, inside the picture; ``score`` 0..1;
+    ``landmarks`` are (x, y) in pixels of the person's right eye, left eye, nose tip, mouth, right ear, left
+    ear.
+    """
+
+    box: Box
+    score: float
+    landmarks: tuple[tuple[float, float], ...]
+
+    @property
+    def size_px(self) -> float:
+        """The longer side of the box."""
+        return max(self.box[2] - self.box[0], self.box[3] - self.box[1])
+
+    @property
+    def center(self) -> tuple[float, float]:
+        """The middle of the box."""
+        return (self.box[0] + self.box[2]) / 2, (self.box[1] + self.box[3]) / 2
+
+    def moved(self, x: float, y: float, scale: float = 1.0) -> Face:
+        """The same face in a picture that is ``scale`` times larger and begins ``x``, ``y`` pixels
+        earlier.""" x0, y0, x1, y1 = (value * scale for value in self.box) points = tuple((px * scale + x, py
+        * scale + y) for px, py in self.landmarks) return replace(self, box=(x0 + x, y0 + y, x1 + x, y1 + y),
+        landmarks=points)
+
+
+def detect_faces(image: Image.Image, min_confidence: float = 0.5) -> list[Face]:
+    """All faces, the surest first; safe to call from several threads.
+
+    Args:
+        image: RGB, upright, of any size.
+        min_confidence: faces with a smaller score are left out, 0.1..1. Faces that only show in a tile need
+            0.6.
+    """
+    faces = _look(image, min_confidence)
+    for part in (2, 4):
+        side = min(image.size) // part
+        if faces or side < 256:
+            break
+        for x, y in _tiles(image.size, side):
+            tile = image.crop((x, y, x + side, y + side))
+            faces += [face.moved(x, y) for face in _look(tile, max(min_confidence, _TILE_CONFIDENCE))]
+    return merge(faces)
+
+
+def merge(faces: list[Face]) -> list[Face]:
+    """Non-maximum suppression: of boxes that overlap by an IoU above 0.3, or lie in each other, the surest
+    stays."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: -face.score):
+        if all(_overlap(face.box, other.box) < _SAME_FACE_IOU for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _overlap(a: Box, b: Box) -> float:
+    """IoU, or a bit less than the share of the smaller box that lies in the larger one where that is more."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (a, b)]
+    both = width * height
+    return max(both / (sum(areas) - both), both / min(areas) - 0.4)
+
+
+def _tiles(size: tuple[int, int], side: int) -> Iterator[tuple[int, int]]:
+    """Corners of squares that cover the picture and overlap by half or more."""
+    width, height = size
+    for y in np.linspace(0, height - side, 1 + int(np.ceil((height - side) / (side / 2)))):
+        for x in np.linspace(0, width - side, 1 + int(np.ceil((width - side) / (side / 2)))):
+            yield int(x), int(y)
+
+
+def _look(image: Image.Image, min_confidence: float) -> list[Face]:
+    """Both detectors over the whole picture, made smaller first: their inputs are small anyway."""
+    scale = max(1.0, max(image.size) / _VIEW_PX)
+    view = image if scale == 1 else image.resize(
+        (max(1, round(image.width / scale)), max(1, round(image.height / scale))), Image.Resampling.BILINEAR, reducing_gap=2.0
+    )  # fmt: skip
+    pixels = np.ascontiguousarray(view.convert("RGB"))
+    with _LOCK:
+        found = [detection for detector in _detectors() for detection in _detect(detector, pixels)]
+    faces = (_to_face(detection, view.size) for detection in found)
+    return merge(
+        [face.moved(0, 0, scale) for face in faces if face is not None and face.score >= min_confidence]
+    )
+
+
+def _detect(detector: Any, pixels: np.ndarray) -> list[Any]:
+    from mediapipe.tasks.python.vision.core.image import Image as MediapipeImage
+    from mediapipe.tasks.python.vision.core.image import ImageFormat
+
+    return detector.detect(MediapipeImage(image_format=ImageFormat.SRGB, data=pixels)).detections
+
+
+def _to_face(detection: Any, size: tuple[int, int]) -> Face | None:
+    """A detection with its box cut to the picture; None where nothing of it lies inside."""
+    box = detection.bounding_box
+    x0, x1 = np.clip((box.origin_x, box.origin_x + box.width), 0, size[0])
+    y0, y1 = np.clip((box.origin_y, box.origin_y + box.height), 0, size[1])
+    if x1 - x0 < 1 or y1 - y0 < 1:
+        return None
+    points = tuple((point.x * size[0], point.y * size[1]) for point in detection.keypoints)
+    return Face((float(x0), float(y0), float(x1), float(y1)), float(detection.categories[0].score), points)
+
+
+@cache
+def _detectors() -> list[Any]:
+    """Made once, as that takes a second; the first look is part of it, as it writes to the terminal too."""
+    with starting_mediapipe():
+        from mediapipe.tasks.python.core.base_options import BaseOptions
+        from mediapipe.tasks.python.vision.face_detector import FaceDetector, FaceDetectorOptions
+
+        detectors = []
+        for name in _FILES:
+            base = BaseOptions(model_asset_path=str(asset(name)))
+            options = FaceDetectorOptions(base_options=base, min_detection_confidence=_LEAST_CONFIDENCE)
+            detectors.append(FaceDetector.create_from_options(options))
+            _detect(detectors[-1], np.zeros((64, 96, 3), np.uint8))
+    return detectors

@@ -1,0 +1,203 @@
+"""Photographs from the disk: checked before they are decoded, turned upright, freed of metadata."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterable
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms
+
+from dreamgui.data.sniff import HEAD_BYTES, sniff
+from dreamgui.errors import BadPhoto, OutOfRange
+
+MAX_PIXELS = 100_000_000
+MAX_SIDE_PX = 20_000
+MAX_FILE_BYTES = 200_000_000
+MAX_PHOTOS = 2_000
+
+_SUFFIXES = frozenset(
+    [".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".heic", ".heif", ".avif", ".gif", ".tif",
+    ".tiff", ".bmp", ".jp2", ".jxl"]
+)
+_DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+_UPRIGHT: dict[int, Image.Transpose] = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def shown_name(path: Path) -> str:
+    """The file's name as it can be shown and saved: one line of valid text of at most 120 letters."""
+    text = path.name.encode("utf-8", "replace").decode()
+    return "".join(letter if letter.isprintable() else "?" for letter in text)[:120]
+
+
+def expand(photos: Iterable[Path]) -> list[Path]:
+    """The files that these paths mean, without repeats.
+
+    A file stands for itself, whatever it is; a folder for the picture files in it and below it, by name. What
+    can't be used is refused later, one by one, by :func:`load_image`.
+
+    Raises:
+        OutOfRange: there are more than 2,000.
+    """
+    found: dict[Path, None] = {}
+    for path in photos:
+        for file in _pictures_in(path) if path.is_dir() else [path]:
+            found[file.absolute()] = None
+            if len(found) > MAX_PHOTOS:
+                raise OutOfRange(
+                    f"There are more than {MAX_PHOTOS:,} photographs.", "Choose a smaller folder."
+                )
+    return list(found)
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    files = (file for file in folder.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file())
+    return sorted(
+        file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    )
+
+
+def load_image(path: Path) -> Image.Image:
+    """A photograph, upright, in RGB with 8 bits a channel and sRGB colours, without any metadata.
+
+    Reads JPEG, PNG, WebP, and HEIC where pillow-heif is installed, recognised by content. Transparent parts
+    become white.
+
+    Raises:
+        BadPhoto: the file is missing, of another format, damaged, or larger than 100 megapixels, 20,000
+            pixels a side or 200 MB. Sizes are read from the header, before anything is decoded.
+    """
+    name = shown_name(path)
+    try:
+        return _load(path, name)
+    except _DECODE_ERRORS as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise BadPhoto(f"{name} can't be read: {reason[:200]}.", "Copy it again or leave it out.") from error
+
+
+def _load(path: Path, name: str) -> Image.Image:
+    if not path.is_file():
+        raise BadPhoto(f"{name} isn't there or is no file.", "Choose the photograph again.")
+    size_bytes = path.stat().st_size
+    if size_bytes > MAX_FILE_BYTES:
+        raise BadPhoto(
+            f"{name} has {size_bytes / 1e6:.0f} MB; the limit is {MAX_FILE_BYTES / 1e6:.0f} MB.",
+            "Save it smaller.",
+        )
+    with path.open("rb") as file:
+        kind = _readable_kind(file.read(HEAD_BYTES), name)
+        file.seek(0)
+        # Image.open refuses bombs without telling their size; the format's own reader only reads the header
+        # here.
+        image: Image.Image = Image.OPEN[kind][0](file, name)
+        _check_size(image.size, name)
+        turn = _UPRIGHT.get(_orientation(image))
+        image.load()
+        rgb = _to_rgb(image)
+        return rgb.transpose(turn) if turn else rgb
+
+
+@cache
+def _readable() -> frozenset[str]:
+    """Formats that this installation reads."""
+    Image.init()
+    if find_spec("pillow_heif") is None:
+        return frozenset({"JPEG", "PNG", "WEBP"})
+    from pillow_heif import register_heif_opener  # pyright: ignore[reportMissingImports]
+
+    register_heif_opener(thumbnails=False)
+    return frozenset({"JPEG", "PNG", "WEBP", "HEIF"})
+
+
+def _readable_kind(head: bytes, name: str) -> str:
+    kind = sniff(head)
+    if kind in _readable():
+        return kind
+    if kind == "HEIF":
+        raise BadPhoto(
+            f"{name} is a HEIC photograph, and pillow-heif isn't installed.", "pip install pillow-heif"
+        )
+    what = {"empty": "an empty file", "text": "plain text", "": "no picture format that we know"}
+    raise BadPhoto(
+        f"{name} is {what.get(kind, f'a {kind} file')}; JPEG, PNG and WebP can be read.",
+        "Save it as a JPEG first.",
+    )
+
+
+def _check_size(size: tuple[int, int], name: str) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS or max(size) > MAX_SIDE_PX:
+        raise BadPhoto(
+            f"{name} has {width} x {height} pixels ({width * height / 1e6:.0f} megapixels); the limit is "
+            f"{MAX_PIXELS / 1e6:.0f} megapixels and {MAX_SIDE_PX:,} pixels a side.",
+            "Save it smaller.",
+        )
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation 1..8; a photograph with broken EXIF counts as upright."""
+    try:
+        value = image.getexif().get(274, 1)
+    except (*_DECODE_ERRORS, TypeError, KeyError, IndexError):
+        return 1
+    return value if isinstance(value, int) else 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    profile = image.info.get("icc_profile")
+    if image.mode.startswith("I"):
+        image = _to_8_bit(image)
+    elif image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        pasted = image.convert("RGBA")
+        image = Image.new("RGB", image.size, "white")
+        image.paste(pasted, mask=pasted.getchannel("A"))
+    rgb = _to_srgb(image, profile) if profile and image.mode in ("RGB", "CMYK") else image.convert("RGB")
+    rgb.info.clear()
+    return rgb
+
+
+def _to_8_bit(image: Image.Image) -> Image.Image:
+    """Grey with 16 bits; Pillow's own conversion clips at 255 and makes it white."""
+    grey = np.asarray(image).astype(np.uint32).clip(0, 65535) >> 8
+    return Image.fromarray(grey.astype(np.uint8))
+
+
+def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
+    """Telephones photograph in Display P3: read as sRGB, faces would turn pale."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "srgb" in (source.profile.profile_description or "").lower() and image.mode == "RGB":
+            return image.convert("RGB")
+        converted = ImageCms.profileToProfile(image, source, _srgb(), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return image.convert("RGB")
+    return converted or image.convert("RGB")
+
+
+@cache
+def _srgb() -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+
+def photo_bytes(image: Image.Image, lossless: bool) -> bytes:
+    """The photograph as a file's content: PNG where lossless, else JPEG of quality 95; no metadata."""
+    buffer = io.BytesIO()
+    clean = image.copy()
+    clean.info.clear()
+    if lossless:
+        clean.save(buffer, "PNG", compress_level=4)
+    else:
+        clean.save(buffer, "JPEG", quality=95, subsampling=0)
+    return buffer.getvalue()

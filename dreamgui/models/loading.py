@@ -1,0 +1,139 @@
+"""The parts of a diffusers folder, brought onto the device. Nothing here asks the network."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from dreamgui.errors import BadInput, Damaged
+from dreamgui.models.cards import ModelCard
+
+HUB_CONTROLNETS = {
+    "canny": "lllyasviel/control_v11p_sd15_canny",
+    "pose": "lllyasviel/control_v11p_sd15_openpose",
+}
+
+
+@dataclass
+class Parts:
+    """A model ready for use; every module is on ``device`` and in eval mode, except a UNet that is trained.
+
+    Attributes:
+        unet, controlnet: in ``dtype``; in training see :meth:`dreamgui.models.manager.Models.train`.
+        vae, text_encoder: frozen, in the manager's dtype (cast what goes in to their own ``.dtype``).
+        scheduler_config: betas and prediction type, for any diffusers scheduler's ``from_config``.
+    """
+
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    text_encoder: CLIPTextModel
+    tokenizer: CLIPTokenizer
+    scheduler_config: dict[str, Any]
+    controlnet: ControlNetModel | None
+    device: torch.device
+    dtype: torch.dtype
+    card: ModelCard
+
+
+def _place(module: Any, device: torch.device) -> Any:
+    module.requires_grad_(False)
+    module.eval()
+    if device.type == "cuda":
+        return module.to(device, memory_format=torch.channels_last)
+    return module.to(device)
+
+
+def load_unet(folder: Path, device: torch.device, dtype: torch.dtype) -> UNet2DConditionModel:
+    """The UNet of a model's folder, frozen."""
+    return _place(_diffusers_part(UNet2DConditionModel, folder / "unet", dtype), device)
+
+
+def load_vae(folder: Path, device: torch.device, dtype: torch.dtype) -> AutoencoderKL:
+    """The autoencoder of a model's folder, frozen."""
+    return _place(_diffusers_part(AutoencoderKL, folder / "vae", dtype), device)
+
+
+def load_text_encoder(folder: Path, device: torch.device, dtype: torch.dtype) -> CLIPTextModel:
+    """The text encoder of a model's folder, frozen."""
+    try:
+        model = CLIPTextModel.from_pretrained(
+            folder / "text_encoder", dtype=dtype, use_safetensors=True, local_files_only=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise _damaged(folder / "text_encoder", error) from error
+    return _place(model, device)
+
+
+def load_tokenizer(folder: Path) -> CLIPTokenizer:
+    """The tokenizer of a model's folder."""
+    return CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+
+
+def load_scheduler_config(folder: Path) -> dict[str, Any]:
+    """The scheduler's settings of a model's folder."""
+    return json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
+
+
+def load_controlnet(
+    folder: Path, kind: str, card: ModelCard, device: torch.device, dtype: torch.dtype
+) -> ControlNetModel:
+    """The ControlNet of this kind that belongs to a base model.
+
+    It is looked for in the model's own folder, then, for Stable Diffusion 1.5, at the folder or Hugging Face id in
+    the environment variable DREAMGUI_CONTROLNET_CANNY (or _POSE), else under lllyasviel's usual id.
+
+    Raises:
+        BadInput: there is none, or it can't be fetched.
+    """
+    own = folder / "controlnet" / kind
+    if own.is_dir():
+        return _place(_diffusers_part(ControlNetModel, own, dtype), device)
+    variable = f"DREAMGUI_CONTROLNET_{kind.upper()}"
+    if card.family != "sd15" or kind not in HUB_CONTROLNETS:
+        raise BadInput(
+            f"The model {card.name!r} has no ControlNet for {kind!r}.", f"Put a diffusers folder at {own} to add one."
+        )
+    source = os.environ.get(variable) or HUB_CONTROLNETS[kind]
+    try:
+        # The small default timeout of the hub's client would otherwise be retried for minutes without a network.
+        model = ControlNetModel.from_pretrained(source, torch_dtype=dtype, local_files_only=Path(source).is_dir())
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            f"The {kind} ControlNet {source!r} can't be fetched: {str(error).splitlines()[0]}",
+            f"Connect to the network once, or set {variable} to a folder that holds it.",
+        ) from error
+    return _place(model, device)
+
+
+def swap_weights(module: Any, path: Path) -> None:
+    """Copy a safetensors file's tensors into a module in place; they are cast to the module's dtype.
+
+    Raises:
+        Damaged: the file can't be read, or its keys or shapes aren't the module's.
+    """
+    try:
+        module.load_state_dict(load_file(path))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise _damaged(path, error) from error
+
+
+def _diffusers_part(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
+    try:
+        return kind.from_pretrained(
+            folder, torch_dtype=dtype, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=True
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise _damaged(folder, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> Damaged:
+    return Damaged(f"{path} can't be loaded: {str(error).splitlines()[0]}", "Convert the model or train the run again.")

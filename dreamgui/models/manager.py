@@ -1,0 +1,245 @@
+"""The one owner of device memory: models are borrowed in a ``with`` block and given back as they were."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dreamgui.errors import NotEnoughMemory
+from dreamgui.models import loading, lora_files
+from dreamgui.models.cards import ModelCard, ModelSpec
+from dreamgui.models.catalog import UNET_FILE, Catalog
+from dreamgui.models.loading import Parts
+from dreamgui.models.lora_files import LoraSettings
+from dreamgui.workspace import Workspace
+
+__all__ = ["LoraSettings", "Models", "Parts", "choose_device"]
+
+
+def choose_device() -> torch.device:
+    """CUDA, else Apple's MPS, else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+@dataclass
+class _Base:
+    """The base model that is kept loaded. ``unet`` is None while training has taken its memory."""
+
+    folder: Path
+    stamp: tuple[int, int]
+    parts: Parts
+    has_unet: bool = True
+
+
+class Models:
+    """Keeps one base model on the device and lends it, changed as asked, to one user at a time.
+
+    Attributes:
+        catalog: which models and runs exist.
+        device: where models live.
+        dtype: number format for drawing: fp16 on a GPU, fp32 on the CPU.
+        train_dtype: compute format for training: bf16 where the GPU has it, fp16 on other CUDA GPUs, else fp32.
+    """
+
+    def __init__(self, workspace: Workspace, device: torch.device | None = None) -> None:
+        self.catalog = Catalog(workspace)
+        self.device = device or choose_device()
+        self.dtype = torch.float32 if self.device.type == "cpu" else torch.float16
+        self.train_dtype = _train_dtype(self.device)
+        self._turn = threading.Lock()
+        self._owner: int | None = None
+        self._in_use = ""
+        self._base: _Base | None = None
+        self._controlnet: tuple[str, str, Any] | None = None
+
+    @contextmanager
+    def use(self, spec: ModelSpec) -> Iterator[Parts]:
+        """Lend a model for drawing. On leaving, the base's UNet is bitwise what it was.
+
+        Raises:
+            UnknownName, Damaged: the base or run isn't there or can't be read.
+            NotEnoughMemory: the device ran out of memory, here or in the block.
+        """
+        with self._my_turn(spec.unet_run or spec.lora_run or spec.base):
+            base = self._ready(spec.base)
+            unet_file = self.catalog.run_file(spec.unet_run) if spec.unet_run else None
+            lora_file = self.catalog.run_file(spec.lora_run) if spec.lora_run else None
+            controlnet = self._control(base, spec.controlnet) if spec.controlnet else None
+            parts = _with(base.parts, controlnet=controlnet)
+            try:
+                if unet_file:
+                    loading.swap_weights(parts.unet, unet_file)
+                if lora_file:
+                    lora_files.attach_lora(parts.unet, lora_file, spec.lora_scale)
+                yield parts
+            finally:
+                self._restore(base, swapped=unet_file is not None, adapted=lora_file is not None)
+
+    @contextmanager
+    def train(self, base: str, lora: LoraSettings | None = None) -> Iterator[Parts]:
+        """Lend a model for training; the trained UNet is a copy and is gone after the block.
+
+        Without ``lora`` the whole UNet is fp32 and requires a gradient. With it the UNet is frozen in
+        ``train_dtype`` and only the adapter's fp32 weights require a gradient.
+
+        Raises:
+            UnknownName, Damaged: the base isn't there or can't be read.
+            NotEnoughMemory: the device ran out of memory, here or in the block.
+        """
+        with self._my_turn(f"{base} (training)"):
+            loaded = self._ready(base)
+            self._drop_unet(loaded)
+            dtype = self.train_dtype if lora else torch.float32
+            unet = loading.load_unet(loaded.folder, self.device, dtype)
+            if lora:
+                lora_files.add_lora(unet, lora)
+            else:
+                unet.requires_grad_(True)
+            unet.train()
+            parts = _with(loaded.parts, unet=unet, dtype=self.train_dtype)
+            try:
+                yield parts
+            finally:
+                # The borrower may still hold these parts; without the reference the memory comes back at once.
+                del unet, parts
+                _give_back_memory()
+
+    def release(self) -> None:
+        """Give all device memory back; the next use loads again."""
+        with self._my_turn(""):
+            self._forget()
+
+    def status(self) -> dict[str, Any]:
+        """For the page: device, loaded base and ControlNet, who uses it, memory in bytes. Never waits."""
+        base, controlnet = self._base, self._controlnet
+        used, total = _memory_bytes(self.device)
+        return {
+            "device": _device_name(self.device),
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "base": base.parts.card.name if base else "",
+            "controlnet": controlnet[1] if controlnet else "",
+            "in_use": self._in_use,
+            "memory_used_bytes": used,
+            "memory_total_bytes": total,
+        }
+
+    @contextmanager
+    def _my_turn(self, what: str) -> Iterator[None]:
+        if self._owner == threading.get_ident():
+            raise RuntimeError("This thread already uses a model: leave that block first.")
+        with self._turn:
+            self._owner, self._in_use = threading.get_ident(), what
+            try:
+                yield
+            except torch.OutOfMemoryError as error:
+                self._forget()
+                raise NotEnoughMemory(
+                    f"{_device_name(self.device)} ran out of memory: {str(error).splitlines()[0]}",
+                    "Use a smaller batch, a LoRA in place of the full UNet, or smaller pictures.",
+                ) from error
+            finally:
+                self._owner, self._in_use = None, ""
+
+    def _ready(self, name: str) -> _Base:
+        """The base on the device: the one kept if it is this one and its files haven't changed."""
+        card = self.catalog.card(name)
+        folder = self.catalog.folder(name)
+        stamp = _stamp(folder)
+        base = self._base
+        if base is None or base.folder != folder or base.stamp != stamp:
+            self._forget()
+            base = self._base = _Base(folder, stamp, self._load(folder, card))
+        elif not base.has_unet:
+            base.parts.unet = loading.load_unet(folder, self.device, self.dtype)
+            base.has_unet = True
+        return base
+
+    def _load(self, folder: Path, card: ModelCard) -> Parts:
+        return Parts(
+            unet=loading.load_unet(folder, self.device, self.dtype),
+            vae=loading.load_vae(folder, self.device, self.dtype),
+            text_encoder=loading.load_text_encoder(folder, self.device, self.dtype),
+            tokenizer=loading.load_tokenizer(folder),
+            scheduler_config=loading.load_scheduler_config(folder),
+            controlnet=None,
+            device=self.device,
+            dtype=self.dtype,
+            card=card,
+        )
+
+    def _control(self, base: _Base, kind: str) -> Any:
+        name = base.parts.card.name
+        if self._controlnet is None or self._controlnet[:2] != (name, kind):
+            self._controlnet = None
+            model = loading.load_controlnet(base.folder, kind, base.parts.card, self.device, self.dtype)
+            self._controlnet = (name, kind, model)
+        return self._controlnet[2]
+
+    def _restore(self, base: _Base, swapped: bool, adapted: bool) -> None:
+        if adapted:
+            lora_files.detach_lora(base.parts.unet)
+        if _stamp(base.folder) != base.stamp:
+            self._forget()
+        elif swapped:
+            loading.swap_weights(base.parts.unet, base.folder / UNET_FILE)
+
+    def _drop_unet(self, base: _Base) -> None:
+        base.parts.unet = base.parts.unet.to("meta")
+        base.has_unet = False
+        self._controlnet = None
+        _give_back_memory()
+
+    def _forget(self) -> None:
+        self._base = self._controlnet = None
+        _give_back_memory()
+
+
+def _with(parts: Parts, **changes: Any) -> Parts:
+    return Parts(**{**vars(parts), **changes})
+
+
+def _train_dtype(device: torch.device) -> torch.dtype:
+    if device.type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def _stamp(folder: Path) -> tuple[int, int]:
+    """Tells a model that was converted anew under its old name."""
+    path = folder / UNET_FILE
+    return (path.stat().st_mtime_ns, path.stat().st_size) if path.is_file() else (0, 0)
+
+
+def _give_back_memory() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return "Apple GPU" if device.type == "mps" else f"CPU, {os.cpu_count()} cores"
+
+
+def _memory_bytes(device: torch.device) -> tuple[int, int]:
+    """Used and total memory of the device; on the CPU that of the whole machine, as far as it says so."""
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        return total - free, total
+    if device.type == "mps":
+        return torch.mps.driver_allocated_memory(), torch.mps.recommended_max_memory()
+    import psutil
+
+    memory = psutil.virtual_memory()
+    return memory.total - memory.available, memory.total

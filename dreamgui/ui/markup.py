@@ -1,0 +1,104 @@
+"""Small pieces of HTML. All text is escaped here; gradio's templates (which would run ``${...}`` in a prompt) aren't used."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from dreamgui import events
+from dreamgui.jobs import Jobs
+from dreamgui.ui.stream import JobView, duration, fraction_done, seconds_left, waiting_text
+
+NOTES_SHOWN = 4
+PILLS = {
+    "waiting": "Waiting",
+    "running": "Running",
+    "done": "Done",
+    "failed": "Stopped by an error",
+    "cancelled": "Stopped",
+}
+
+
+def progress_card(view: JobView, jobs: Jobs, idle: str, advice: str = "") -> str:
+    """How a job stands: state, bar, notes, and its end.
+
+    Args:
+        view: the job's view.
+        jobs: the line, to say what a waiting job waits for.
+        idle: what stands there before any job was started.
+        advice: what to do after a good end (plain text).
+    """
+    if view.job is None or view.state is None:
+        return f'<div class="dg-card dg-idle">{escape(idle)}</div>'
+    parts = [_head(view, jobs), _bar(view), _notes(view), _end(view, advice)]
+    return f'<div class="dg-card dg-{view.state}" role="status" data-job="{escape(view.job.id)}">{"".join(parts)}</div>'
+
+
+def _head(view: JobView, jobs: Jobs) -> str:
+    assert view.job is not None and view.state is not None
+    if view.state == "waiting":
+        text = waiting_text(jobs.ahead(view.job))
+    elif view.state == "running" and view.job.stopping:
+        text = "Stopping; what was made so far is kept"
+    else:
+        text = _activity(view)
+    return f'<div class="dg-head"><span class="dg-pill">{PILLS[view.state]}</span><span>{escape(text)}</span></div>'
+
+
+def _activity(view: JobView) -> str:
+    progress, ending = view.last(events.Progress), view.ending
+    if isinstance(ending, events.Done | events.Cancelled):
+        return f"after {duration(ending.seconds)}"
+    if ending is not None or progress is None:
+        return "" if ending else "Getting ready"
+    left = seconds_left(view)
+    return f"{progress.label}: {progress.done} of {progress.total}" + (f", {duration(left)} left" if left else "")
+
+
+def _bar(view: JobView) -> str:
+    if view.state != "running":
+        return ""
+    share = fraction_done(view)
+    if share is None:
+        return '<div class="dg-bar dg-unknown"><i></i></div>'
+    return f'<div class="dg-bar"><i style="width:{100 * share:.1f}%"></i></div>'
+
+
+def _notes(view: JobView) -> str:
+    texts = [note.text for note in view.all(events.Note)]
+    items = "".join(f"<li>{escape(text)}</li>" for text in texts[-NOTES_SHOWN:])
+    return f'<ul class="dg-notes">{items}</ul>' if items else ""
+
+
+def _end(view: JobView, advice: str) -> str:
+    if isinstance(view.ending, events.Failed):
+        what, then = escape(view.ending.what), escape(view.ending.next_step)
+        return f'<p class="dg-error" role="alert"><b>{what}</b> {then}</p>'
+    kept = {(saved.what, saved.name): saved for saved in view.all(events.Saved) if saved.what != "checkpoint"}
+    text = "".join(f"<p>Saved the {escape(what)} <b>{escape(name)}</b>.</p>" for what, name in kept)
+    if isinstance(view.ending, events.Done) and advice:
+        text += f'<p class="dg-next">{escape(advice)}</p>'
+    return text if view.ending else ""
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
+    """A plain table; empty when there are no rows."""
+    if not rows:
+        return ""
+    head = "".join(f"<th>{escape(item)}</th>" for item in headers)
+    body = "".join("<tr>" + "".join(f"<td>{escape(item)}</td>" for item in row) + "</tr>" for row in rows)
+    title = f"<caption>{escape(caption)}</caption>" if caption else ""
+    return f'<table class="dg-table">{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def facts(pairs: Sequence[tuple[str, str]]) -> str:
+    """Names and values, one under the other."""
+    return "<dl class='dg-facts'>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in pairs) + "</dl>"
+
+
+def file_size(size_bytes: int) -> str:
+    """A size for people: 830 kB, 1.2 MB, 1.7 GB."""
+    for unit, scale in (("GB", 1e9), ("MB", 1e6)):
+        if size_bytes >= scale:
+            return f"{size_bytes / scale:.1f} {unit}"
+    return f"{size_bytes / 1e3:.0f} kB"

@@ -1,0 +1,185 @@
+"""Events become a view, and a view becomes what components show: the one place where that happens.
+
+:class:`JobView` collects a job's events; the functions below it are pure. A follower (``watch.py``) feeds the view
+and hands it to a tab's ``render``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import pandas as pd
+
+from dreamgui import events
+from dreamgui.events import Event
+from dreamgui.jobs import Job, State
+
+CURVE_POINTS = 300
+HALF_LIFE_STEPS = 12
+PACE_STEPS = 30
+DOING = {
+    "crop": "photographs are being cropped",
+    "convert": "a checkpoint is being converted",
+    "class_images": "class images are being drawn",
+    "train": "a training is running",
+    "compare": "a comparison is running",
+    "control": "a ControlNet drawing is running",
+    "demo": "the demo is running",
+}
+AnyEvent = TypeVar("AnyEvent", bound=Event)
+
+
+@dataclass
+class JobView:
+    """What is known of a job so far.
+
+    Attributes:
+        job: the job, or None where none was started yet.
+        seen: its events up to now, by class, each list in the order of arrival.
+        count: how many events that are.
+        fresh: the classes of which events came since the last :meth:`take`.
+        state: the job's state when it was last looked at.
+    """
+
+    job: Job | None = None
+    seen: dict[type[Event], list[Event]] = field(default_factory=dict)
+    count: int = 0
+    fresh: set[type[Event]] = field(default_factory=set)
+    state: State | None = None
+
+    def take(self, news: Iterable[Event]) -> None:
+        """Add events."""
+        self.fresh = set()
+        for event in news:
+            self.seen.setdefault(type(event), []).append(event)
+            self.fresh.add(type(event))
+            self.count += 1
+
+    def catch_up(self) -> bool:
+        """Take what the job has written meanwhile; whether anything changed."""
+        if self.job is None:
+            return False
+        before, self.state = self.state, self.job.state
+        self.take(self.job.events()[self.count :])
+        return bool(self.fresh) or before != self.state
+
+    def all(self, kind: type[AnyEvent]) -> list[AnyEvent]:
+        """The events of this class."""
+        return self.seen.get(kind, [])  # pyright: ignore[reportReturnType]
+
+    def last(self, kind: type[AnyEvent]) -> AnyEvent | None:
+        """The newest event of this class."""
+        found = self.all(kind)
+        return found[-1] if found else None
+
+    @property
+    def ending(self) -> events.Ending | None:
+        """How the job ended, or None while it goes on."""
+        return self.last(events.Done) or self.last(events.Failed) or self.last(events.Cancelled)
+
+
+def view_of(job: Job | None) -> JobView:
+    """A view of all that a job has written so far."""
+    view = JobView(job)
+    view.catch_up()
+    return view
+
+
+def waiting_text(ahead: list[Job]) -> str:
+    """What a job in the line waits for."""
+    return f"Waiting: {DOING.get(ahead[0].kind, 'another job is running')}" if ahead else "Starting"
+
+
+def fraction_done(view: JobView) -> float | None:
+    """Share of the current part that is finished, 0..1; None where that isn't known."""
+    if isinstance(view.ending, events.Done):
+        return 1.0
+    progress = view.last(events.Progress)
+    return min(1.0, progress.done / progress.total) if progress and progress.total > 0 else None
+
+
+def seconds_left(view: JobView) -> float | None:
+    """Time that a training's remaining steps will take at the pace of the last ones; None for other parts."""
+    losses, progress = view.all(events.Loss), view.last(events.Progress)
+    if not losses or progress is None or progress.done != losses[-1].step or progress.done >= progress.total:
+        return None
+    recent = losses[-PACE_STEPS:]
+    return (progress.total - progress.done) * sum(loss.seconds for loss in recent) / len(recent)
+
+
+def duration(seconds: float) -> str:
+    """A time for people: 48 s, 3 min 5 s, 2 h 10 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole % 60 else f"{whole // 60} min"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def loss_frame(losses: list[events.Loss]) -> pd.DataFrame:
+    """Smoothed losses as ``gr.LinePlot`` wants them.
+
+    Single steps jump with the drawn noise level; a running mean with a half-life of 12 steps shows the trend.
+
+    Returns:
+        Columns step, loss, series ("instance" or "prior"); at most about 300 rows a series.
+    """
+    frame = pd.DataFrame(
+        {
+            "step": [loss.step for loss in losses],
+            "instance": [loss.instance for loss in losses],
+            "prior": pd.Series([loss.prior for loss in losses], dtype=float),
+        }
+    )
+    frame[["instance", "prior"]] = frame[["instance", "prior"]].ewm(halflife=HALF_LIFE_STEPS).mean()
+    stride = max(1, -(-len(frame) // CURVE_POINTS))
+    thin = frame[(len(frame) - 1 - frame.index) % stride == 0]
+    long = thin.melt("step", ["instance", "prior"], "series", "loss").dropna()
+    return long.round({"loss": 5})[["step", "loss", "series"]]
+
+
+def summary(view: JobView) -> dict[str, Any]:
+    """A job as JSON for a program: what it is, how it stands, what it saved, its figures."""
+    job, ending, progress = view.job, view.ending, view.last(events.Progress)
+    if job is None:
+        return {"job": "", "state": "none"}
+    return {
+        "job": job.id,
+        "kind": job.kind,
+        "state": job.state,
+        "progress": {"label": progress.label, "done": progress.done, "total": progress.total} if progress else None,
+        "seconds": getattr(ending, "seconds", None),
+        "error": {"what": ending.what, "next_step": ending.next_step} if isinstance(ending, events.Failed) else None,
+        "notes": [note.text for note in view.all(events.Note)],
+        "saved": [{"what": saved.what, "name": saved.name, "path": str(saved.path)} for saved in view.all(events.Saved)],
+        "figures": figures(view),
+    }
+
+
+def figures(view: JobView) -> dict[str, Any]:
+    """The numbers of a job, as far as its kind has them."""
+    found: dict[str, Any] = {}
+    if losses := view.all(events.Loss):
+        recent = losses[-PACE_STEPS:]
+        priors = [loss.prior for loss in recent if loss.prior is not None]
+        found["steps"] = losses[-1].step
+        found["instance_loss"] = sum(loss.instance for loss in recent) / len(recent)
+        found["prior_loss"] = sum(priors) / len(priors) if priors else None
+        found["seconds_per_step"] = sum(loss.seconds for loss in recent) / len(recent)
+    if cropped := view.all(events.Cropped):
+        found["crops"] = len(cropped)
+    if skipped := view.all(events.Skipped):
+        found["skipped"] = [{"source": item.source, "reason": item.reason} for item in skipped]
+    if drawn := view.all(events.ClassImage):
+        found["class_images"] = len(drawn)
+    if cells := view.all(events.Cell):
+        found["cells"] = [
+            {"model": cell.model, "prompt": cell.prompt, "seed": cell.seed, "scores": cell.scores, "image": str(cell.image)}
+            for cell in cells
+        ]
+    if scores := view.all(events.Score):
+        found["scores"] = {score.model: score.values for score in scores}
+    return found

@@ -1,0 +1,98 @@
+"""Models of random weights with Stable Diffusion 1.5's classes, small enough for a test: about 2 million numbers."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from dreamgui.assets import asset
+from dreamgui.models.cards import ModelCard, write_model
+from dreamgui.workspace import Workspace, new_folder
+
+WIDTH = 32
+CHANNELS = (32, 64)
+
+
+def tiny_unet(size_px: int = 64, **changes: object) -> UNet2DConditionModel:
+    """A UNet of two levels, one layer each, four heads."""
+    settings = {
+        "sample_size": size_px // 8,
+        "in_channels": 4,
+        "out_channels": 4,
+        "block_out_channels": CHANNELS,
+        "layers_per_block": 1,
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+        "cross_attention_dim": WIDTH,
+        "attention_head_dim": 4,
+        "norm_num_groups": 16,
+    }
+    return UNet2DConditionModel(**{**settings, **changes})
+
+
+def tiny_vae(size_px: int = 64) -> AutoencoderKL:
+    """An autoencoder with 4 latent channels and factor 8."""
+    return AutoencoderKL(
+        sample_size=size_px,
+        block_out_channels=(16, 16, 32, 32),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=8,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        scaling_factor=0.18215,
+    )
+
+
+def tiny_text_encoder() -> CLIPTextModel:
+    """A text encoder of two layers over CLIP's whole vocabulary."""
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=49408,
+            hidden_size=WIDTH,
+            intermediate_size=2 * WIDTH,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=77,
+            hidden_act="quick_gelu",
+            projection_dim=WIDTH,
+            bos_token_id=0,
+            eos_token_id=2,
+            pad_token_id=1,
+        )
+    )
+
+
+def make_tiny_base(workspace: Workspace, name: str = "tiny", size_px: int = 64, seed: int = 0) -> Path:
+    """Put a base model of random weights (fp16) into the workspace's models; its pictures are ``size_px`` square."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        parts = {"unet": tiny_unet(size_px), "vae": tiny_vae(size_px), "text_encoder": tiny_text_encoder()}
+    target = workspace.place("models", name)
+    with new_folder(target) as folder:
+        for part, model in parts.items():
+            model.half().save_pretrained(folder / part)
+        for shared in ("tokenizer", "scheduler"):
+            shutil.copytree(asset(f"sd15/{shared}"), folder / shared)
+        shutil.copy(asset("sd15/model_index.json"), folder)
+        draw = {"steps": 3, "guidance_scale": 5.0}
+        write_model(folder, ModelCard(name=name, family="demo", size_px=size_px, recommended={"draw": draw}))
+    return target
+
+
+def make_tiny_controlnet(base: Path, kind: str = "canny", seed: int = 1) -> Path:
+    """Give a tiny base a ControlNet of this kind, whose output isn't zero as a fresh one's would be."""
+    unet = UNet2DConditionModel.from_pretrained(base / "unet")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 8, 16, 16))
+        for parameter in model.parameters():
+            if not parameter.any():
+                parameter.data.normal_(std=0.02)
+    folder = base / "controlnet" / kind
+    model.half().save_pretrained(folder)
+    return folder
