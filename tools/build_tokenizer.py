@@ -1,7 +1,7 @@
 """Build CLIP's tokenizer folder (assets/sd15/tokenizer) from OpenAI's byte-pair merges.
 
-The vocabulary is the 256 byte characters, the same with ``</w>``, the first 48,894 merges joined, then the two
-marks of start and end: 49,408 tokens (Radford et al. 2021, https://github.com/openai/CLIP).
+The vocabulary is the 256 byte characters, the same with ``</w>``, the first 48,894 merges joined, then
+the two marks of start and end: 49,408 tokens (Radford et al. 2021, https://github.com/openai/CLIP).
 
     python tools/build_tokenizer.py ../shared/models/clip_bpe_simple_vocab_16e6.txt.gz assets/sd15/tokenizer
 """
@@ -19,8 +19,13 @@ LENGTH_TOKENS = 77
 
 
 def byte_characters() -> list[str]:
-    """One printable character for each of the 256 bytes, in CLIP's order: printable bytes first, then the others."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    """One printable character for each of the 256 bytes, in CLIP's order: printable bytes first, then the
+    others."""
+    printable = [
+        *range(ord("!"), ord("~") + 1),
+        *range(ord("¡"), ord("¬") + 1),
+        *range(ord("®"), ord("ÿ") + 1),
+    ]
     others = len(set(range(256)) - set(printable))
     return [chr(number) for number in printable] + [chr(256 + number) for number in range(others)]
 
@@ -69,12 +74,15 @@ def configuration() -> dict[str, object]:
 
 def special_tokens() -> dict[str, object]:
     """special_tokens_map.json as Stable Diffusion 1.5 ships it."""
-    plain = {text: {key: value for key, value in mark(text).items() if key != "__type"} for text in (START, END)}
+    plain = {
+        text: {key: value for key, value in mark(text).items() if key != "__type"} for text in (START, END)
+    }
     return {"bos_token": plain[START], "eos_token": plain[END], "pad_token": END, "unk_token": plain[END]}
 
 
 def build(archive: Path, target: Path) -> None:
-    """Write vocab.json, merges.txt, tokenizer_config.json and special_tokens_map.json to the target folder."""
+    """Write vocab.json, merges.txt, tokenizer_config.json and special_tokens_map.json to the target
+    folder."""
     merges = read_merges(archive)
     target.mkdir(parents=True, exist_ok=True)
     (target / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n", encoding="utf-8")
@@ -84,7 +92,9 @@ def build(archive: Path, target: Path) -> None:
         "special_tokens_map.json": special_tokens(),
     }.items():
         indent = None if name == "vocab.json" else 1
-        (target / name).write_text(json.dumps(data, ensure_ascii=False, indent=indent) + "\n", encoding="utf-8")
+        (target / name).write_text(
+            json.dumps(data, ensure_ascii=False, indent=indent) + "\n", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

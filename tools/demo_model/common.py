@@ -70,10 +70,11 @@ def leave_ranks(ranks: Ranks) -> None:
 
 
 class Clock:
-    """How much of the stage's seconds is spent; the first process decides for all, once in ten steps."""
+    """How much of the stage's seconds is spent; the first process decides for all, once in ten steps on a GPU."""
 
-    def __init__(self, seconds: float, ranks: Ranks, every_steps: int = 10) -> None:
-        self.seconds, self.ranks, self.every_steps = seconds, ranks, every_steps
+    def __init__(self, seconds: float, ranks: Ranks) -> None:
+        self.seconds, self.ranks = seconds, ranks
+        self.every_steps = 10 if ranks.device.type == "cuda" else 1
         self.step = -1
         self._share = 0.0
         ranks.barrier()

@@ -1,6 +1,7 @@
-"""Draws the 'raw photographs' of one person: larger, off-centre, in many places, as they might come from a phone.
+"""Draws the 'raw photographs' of one person: larger, off-centre, in many places, as they might come from a
+phone.
 
-python tools/demo_model/make_photos.py --person 9000000 --count 20 --out DIR
+python tools/demo_model/make_photos.py --person 9000048 --count 20 --out DIR
 
 One file is stored lying on its side with EXIF orientation 6. Needs numpy, OpenCV and Pillow.
 """
@@ -14,15 +15,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from world import PLACES, Identity, Scene, draw, identity, scene
+from world.scene import Framing
 
-if __package__:
-    from .world import PLACES, Identity, Scene, draw, identity, scene
-    from .world.scene import Framing
-else:
-    from world import PLACES, Identity, Scene, draw, identity, scene
-    from world.scene import Framing
-
-DEFAULT_PERSON = 9_000_000
+DEFAULT_PERSON = 9_000_048
 JPEG_QUALITY = 88
 ROTATED = 5
 _ORIENTATION_TAG, _TURN_RIGHT_TO_VIEW = 0x0112, 6
@@ -31,8 +27,8 @@ _FRAMINGS: tuple[Framing, ...] = ("medium", "close", "medium", "full", "medium",
 
 
 def photo_scene(rng: np.random.Generator, person: Identity, index: int, place: str) -> Scene:
-    """A scene for photograph `index`: the person stands further away and more to the side than in the training
-    pictures, in mostly plain light."""
+    """A scene for photograph `index`: the person stands further away and more to the side than in the
+    training pictures, in mostly plain light."""
     framing = _FRAMINGS[index % len(_FRAMINGS)]
     view = scene(rng, person, framing=framing, place=place)
     distance = {"close": rng.uniform(0.72, 0.9), "medium": rng.uniform(0.85, 1.0), "full": 0.96}[framing]
@@ -65,12 +61,16 @@ def make_photos(person_seed: int, count: int, out: Path) -> Iterator[Path]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Draws raw photographs of one person.")
-    parser.add_argument("--person", type=int, default=DEFAULT_PERSON, help="identity seed, from 9000000 held out")
+    parser.add_argument(
+        "--person", type=int, default=DEFAULT_PERSON, help="identity seed, from 9000000 held out"
+    )
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     if options.person < 0 or options.count < 1:
-        parser.error(f"--person must not be negative and --count at least 1, got {options.person} and {options.count}")
+        parser.error(
+            f"--person must not be negative and --count at least 1, got {options.person} and {options.count}"
+        )
     total = 0
     for path in make_photos(options.person, options.count, options.out):
         total += path.stat().st_size

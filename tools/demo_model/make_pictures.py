@@ -2,7 +2,8 @@
 
     python tools/demo_model/make_pictures.py --count 100000 --out DIR --workers 16 --seed 0
 
-writes DIR/images.npy (uint8 RGB [count, 160, 160, 3]) and DIR/records.jsonl, a line a picture. Picture i depends on
+writes DIR/images.npy (uint8 RGB [count, 160, 160, 3]) and DIR/records.jsonl,
+    a line a picture. Picture i depends on
 the seed and i alone, not on the number of workers. Needs numpy and OpenCV only.
 """
 
@@ -17,11 +18,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-
-if __package__:
-    from .world import NAME_SEED0, NAMES, PLACES, SIZE_PX, captions, draw, identity, scene
-else:
-    from world import NAME_SEED0, NAMES, PLACES, SIZE_PX, captions, draw, identity, scene
+from world import NAME_SEED0, NAMES, PLACES, SIZE_PX, captions, draw, identity, scene
 
 ANONYMOUS_SEEDS = (200_000, 1_000_000)
 HELD_OUT_SEEDS = (9_000_000, 10_000_000)
@@ -30,7 +27,8 @@ WHO = ("mixed", "named", "any", "held-out")
 
 
 def _person(rng: np.random.Generator, index: int, who: str) -> tuple[int, str | None]:
-    """Seed and name of the person on picture `index`: named people take turns, so that each is drawn equally often."""
+    """Seed and name of the person on picture `index`: named people take turns, so that each is drawn
+    equally often."""
     if who == "named" or (who == "mixed" and index % 2 == 0):
         turn = index // 2 if who == "mixed" else index
         number = turn % len(NAMES)
@@ -115,7 +113,8 @@ def main() -> None:
         if now - told > 2 or done == options.count:
             told = now
             speed = done / (now - start)
-            print(f"{done}/{options.count} pictures, {speed:.0f} a second, {(options.count - done) / speed:.0f} s to go", flush=True)  # fmt: skip
+            left = (options.count - done) / speed
+            print(f"{done}/{options.count} pictures, {speed:.0f} a second, {left:.0f} s to go", flush=True)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -15,13 +16,14 @@ import torch.nn.functional as F
 from common import Clock, Learner, Log, Ranks, as_unit, join_ranks
 from judges import GENDERS, FaceJudge, SceneJudge, face_crops, save_judge, scene_view
 from pictures import Pictures, load_pictures
-from torch import Tensor
+from torch import Tensor, nn
 
 PERSONS, EACH = 96, 6
 BATCH = PERSONS * EACH
 SMALLEST_FACE_PX = 24
 TEMPERATURE = 0.1
 GALLERY = 6
+NORM_BATCHES = 30
 
 
 def main() -> None:
@@ -49,22 +51,23 @@ def read_options() -> argparse.Namespace:
 
 def train_face(train: Pictures, held_out: Pictures, ranks: Ranks, out: Path, seconds: float) -> None:
     """Supervised contrastive learning (Khosla et al. 2020, arXiv 2004.11362) and woman/man beside it."""
-    judge = FaceJudge().to(ranks.device, ranks.dtype)
+    judge = FaceJudge().to(ranks.device)
     learner, clock = Learner([judge], ranks, peak_rate=2e-3), Clock(seconds, ranks)
     log, deal = Log(out / "face_curve.json", ranks), Dealer(train)
     genders = train.labels("gender", GENDERS)
     while (progress := clock.progress()) < 1:
         index = deal.batch()
         images = as_unit(train.images[index], torch.float32)
-        crops = roughen(face_crops(images, jitter(train.boxes[index]))).to(ranks.dtype)
-        embeddings, logits = judge(crops)
+        crops = roughen(face_crops(images, jitter(train.boxes[index])))
+        with torch.autocast(ranks.device.type, torch.bfloat16, enabled=ranks.device.type == "cuda"):
+            embeddings, logits = judge(crops)
         same_person = contrast(embeddings, deal.person[index])
         woman_man = F.cross_entropy(logits.float(), genders[index])
         (same_person + 0.3 * woman_man).backward()
         learner.step(progress)
         log.add(clock.step, progress, contrast=same_person, woman_man=woman_man)
     learner.write_average([judge])
-    judge = judge.float().eval()
+    settle_norms(judge, (roughen(face_crops(as_unit(train.images[i], torch.float32), train.boxes[i])) for i in deal.some()))
     facts = measure_face(judge, held_out)
     ranks.say(f"face judge on held-out persons: {facts}")
     save_judge(judge, out / "face.safetensors")
@@ -75,18 +78,21 @@ def train_face(train: Pictures, held_out: Pictures, ranks: Ranks, out: Path, sec
 def train_scene(train: Pictures, held_out: Pictures, ranks: Ranks, out: Path, seconds: float) -> None:
     """Plain classification of the place."""
     places = sorted({str(record["place"]) for record in train.records})
-    judge = SceneJudge(len(places)).to(ranks.device, ranks.dtype)
+    judge = SceneJudge(len(places)).to(ranks.device)
     learner, clock = Learner([judge], ranks, peak_rate=2e-3), Clock(seconds, ranks)
     log, labels = Log(out / "scene_curve.json", ranks), train.labels("place", places)
     while (progress := clock.progress()) < 1:
         index = torch.randint(len(train), (BATCH,), device=ranks.device)
-        views = roughen(scene_view(as_unit(train.images[index], torch.float32))).to(ranks.dtype)
-        loss = F.cross_entropy(judge(views).float(), labels[index], label_smoothing=0.02)
+        views = roughen(scene_view(as_unit(train.images[index], torch.float32)))
+        with torch.autocast(ranks.device.type, torch.bfloat16, enabled=ranks.device.type == "cuda"):
+            logits = judge(views)
+        loss = F.cross_entropy(logits.float(), labels[index], label_smoothing=0.02)
         loss.backward()
         learner.step(progress)
         log.add(clock.step, progress, loss=loss)
     learner.write_average([judge])
-    judge = judge.float().eval()
+    some = (torch.randint(len(train), (BATCH,), device=ranks.device) for _ in range(NORM_BATCHES))
+    settle_norms(judge, (roughen(scene_view(as_unit(train.images[i], torch.float32))) for i in some))
     accuracy = measure_scene(judge, held_out, held_out.labels("place", places))
     ranks.say(f"scene judge on held-out persons: {accuracy:.4f} of the places right")
     save_judge(judge, out / "scene.safetensors")
@@ -114,6 +120,21 @@ class Dealer:
         which = (torch.rand(PERSONS, EACH, device=device) * self._counts[persons]).long()
         return self._order[self._starts[persons] + which].flatten()
 
+    def some(self) -> Iterator[Tensor]:
+        return (self.batch() for _ in range(NORM_BATCHES))
+
+
+@torch.no_grad()
+def settle_norms(judge: nn.Module, batches: Iterator[Tensor]) -> None:
+    """Measures the batch norms' statistics anew, for the averaged weights, and ends the training."""
+    for module in judge.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None
+    for batch in batches:
+        judge(batch)
+    judge.eval()
+
 
 def jitter(boxes: Tensor) -> Tensor:
     """Boxes moved and scaled at random, as far as a face detector differs from the renderer."""
@@ -130,11 +151,10 @@ def roughen(images: Tensor) -> Tensor:
         small = max(8, int(size * float(share)))
         shrunk = F.interpolate(piece, (small, small), mode="bilinear", antialias=True, align_corners=False)
         pieces.append(F.interpolate(shrunk, (size, size), mode="bilinear", align_corners=False))
-    blurred = torch.cat([*pieces[1:], images[-len(pieces[0]) :]])[: len(images)] if len(images) < 4 else torch.cat(pieces)
     one = torch.ones(len(images), 3, 1, 1, device=images.device)
     gain, offset = 1 + 0.08 * torch.randn_like(one), 0.06 * torch.randn_like(one)
     noise = 0.06 * torch.rand_like(one[:, :1]) * torch.randn_like(images)
-    return (blurred * gain + offset + noise).clamp(-1, 1)
+    return (torch.cat(pieces) * gain + offset + noise).clamp(-1, 1)
 
 
 def contrast(embeddings: Tensor, persons: Tensor) -> Tensor:

@@ -11,11 +11,11 @@ from .scene import ARMS, POSES, Scene
 
 _UPPER, _FORE = 2.0, 1.72
 _NECK_SINK = 0.12
-_SHORT_SLEEVED = ("t-shirt", "dress")
 
 
 class Body:
-    """Places body points [n, 2] (unit and origin as the untilted head's) into the picture and knows the joints."""
+    """Places body points [n, 2] (unit and origin as the untilted head's) into the picture and knows the
+    joints."""
 
     def __init__(self, who: Identity, scene: Scene, centre_px: tuple[float, float], unit_px: float) -> None:
         self.who, self.scene, self.unit_px = who, scene, unit_px
@@ -55,7 +55,7 @@ def _mirrored(half: list[tuple[float, float]]) -> list[tuple[float, float]]:
     return [*half, *[(-x, y) for x, y in reversed(half)]]
 
 
-def _tones(colour: Colour, light_side: int) -> list[list[Colour]]:
+def tones(colour: Colour, light_side: int) -> list[list[Colour]]:
     """A gradient's grid: sides in shadow, the one away from the light more so, lower part darker."""
     left, right = (0.74 if light_side == 1 else 0.86), (0.74 if light_side == -1 else 0.86)
     top = [shade(colour, left), mix(colour, (255, 255, 255), 0.07), colour, shade(colour, right)]
@@ -67,11 +67,19 @@ def paint_legs(canvas: Canvas, body: Body) -> None:
     cloth = body.who.skin if dress else body.scene.lower
     for side in (-1, 1):
         leg = [(side * 0.54, 4.7), (side * 0.6, 7.2), (side * 0.62, 9.5)]
-        widths = np.interp(np.linspace(0, 1, 13), [0, 0.5, 1], [0.62, 0.5, 0.34] if dress else [1.12, 0.86, 0.66])
+        widths = np.interp(
+            np.linspace(0, 1, 13), [0, 0.5, 1], [0.62, 0.5, 0.34] if dress else [1.12, 0.86, 0.66]
+        )
         line = body.at(smooth(leg, closed=False))
         with canvas.inside(ribbon(line, widths * body.unit_px), cloth) as layer:
-            layer.wash(_tones(cloth, body.scene.light_side))
-        shoe = [(side * 0.34, 9.32), (side * 0.95, 9.32), (side * 1.12, 9.75), (side * 1.05, 9.95), (side * 0.32, 9.95)]
+            layer.wash(tones(cloth, body.scene.light_side))
+        shoe = [
+            (side * 0.34, 9.32),
+            (side * 0.95, 9.32),
+            (side * 1.12, 9.75),
+            (side * 1.05, 9.95),
+            (side * 0.32, 9.95),
+        ]
         canvas.fill(body.at(smooth(shoe)), (52, 36, 34) if not dress else shade(body.cloth, 0.6))
     if not dress:
         seat = _mirrored([(0.98, 4.5), (1.05, 5.2), (0.4, 5.5)])
@@ -82,7 +90,15 @@ def _torso(body: Body) -> list[tuple[float, float]]:
     wide = body.who.shoulder_width
     woman = body.who.gender == "woman"
     waist, hip = (wide * 0.68, 1.08) if woman else (wide * 0.78, wide * 0.74)
-    half = [(0.34, 1.3), (wide * 0.56, 1.5), (wide * 0.88, 1.62), (wide, 1.95), (wide * 0.9, 2.6), (waist, 3.7), (hip, 4.7)]
+    half = [
+        (0.34, 1.3),
+        (wide * 0.56, 1.5),
+        (wide * 0.88, 1.62),
+        (wide, 1.95),
+        (wide * 0.9, 2.6),
+        (waist, 3.7),
+        (hip, 4.7),
+    ]
     if body.scene.outfit == "dress":
         return _mirrored([*half, (1.42, 6.2), (1.55, 7.0), (0.7, 7.12)])
     return _mirrored([*half, (hip * 0.99, 5.05), (0.5, 5.12)])
@@ -105,7 +121,7 @@ def paint_neck(canvas: Canvas, body: Body, jaw_px: np.ndarray) -> None:
 def paint_torso(canvas: Canvas, body: Body) -> None:
     outline = body.at(smooth(_torso(body), steps=5))
     with canvas.inside(outline, body.cloth) as layer:
-        layer.wash(_tones(body.cloth, body.scene.light_side))
+        layer.wash(tones(body.cloth, body.scene.light_side))
         _DRESSING[body.scene.outfit](layer, body)
 
 
@@ -120,14 +136,25 @@ def _neckline(layer: Canvas, body: Body, points: list[tuple[float, float]], rim:
 
 def _tee(layer: Canvas, body: Body) -> None:
     wide = 0.5 if body.who.gender == "woman" else 0.52
-    _neckline(layer, body, _mirrored([(0.2, 1.05), (wide, 1.25), (wide * 0.85, 1.6), (0.2, 1.78)]), shade(body.cloth, 0.76))
+    _neckline(
+        layer,
+        body,
+        _mirrored([(0.2, 1.05), (wide, 1.25), (wide * 0.85, 1.6), (0.2, 1.78)]),
+        shade(body.cloth, 0.76),
+    )
 
 
 def _blouse(layer: Canvas, body: Body) -> None:
     neck = [(-0.5, 1.1), (0.5, 1.1), (0.46, 1.5), (0.1, 2.2), (0.0, 2.32), (-0.1, 2.2), (-0.46, 1.5)]
     _neckline(layer, body, neck, None)
     for side in (-1, 1):
-        lapel = [(side * 0.34, 1.2), (side * 0.72, 1.4), (side * 0.62, 1.86), (side * 0.02, 2.4), (side * 0.4, 1.7)]
+        lapel = [
+            (side * 0.34, 1.2),
+            (side * 0.72, 1.4),
+            (side * 0.62, 1.86),
+            (side * 0.02, 2.4),
+            (side * 0.4, 1.7),
+        ]
         layer.fill(body.at(lapel), mix(body.cloth, (255, 255, 255), 0.28))
     layer.stroke(body.at([(0.0, 2.4), (0.0, 3.6), (0.0, 5.2)]), 0.05 * body.unit_px, shade(body.cloth, 0.72))
 
@@ -142,15 +169,25 @@ def _sweater(layer: Canvas, body: Body) -> None:
 def _dress(layer: Canvas, body: Body) -> None:
     _neckline(layer, body, _mirrored([(0.3, 1.05), (0.72, 1.2), (0.66, 1.66), (0.25, 2.05)]), None)
     unit = body.unit_px
-    layer.stroke(body.at(smooth([(-1.3, 3.66), (0, 3.76), (1.3, 3.66)], closed=False)), 0.26 * unit, shade(body.cloth, 0.62))
+    layer.stroke(
+        body.at(smooth([(-1.3, 3.66), (0, 3.76), (1.3, 3.66)], closed=False)),
+        0.26 * unit,
+        shade(body.cloth, 0.62),
+    )
     for x in (-0.55, 0.1, 0.7):
-        layer.stroke(body.at([(x * 0.5, 4.1), (x * 0.9, 5.5), (x * 1.3, 7.2)]), np.array([0.04, 0.1, 0.16]) * unit, shade(body.cloth, 0.82))
+        layer.stroke(
+            body.at([(x * 0.5, 4.1), (x * 0.9, 5.5), (x * 1.3, 7.2)]),
+            np.array([0.04, 0.1, 0.16]) * unit,
+            shade(body.cloth, 0.82),
+        )
 
 
 def _shirt(layer: Canvas, body: Body) -> None:
     light, unit = mix(body.cloth, (255, 255, 255), 0.3), body.unit_px
     _neckline(layer, body, [(-0.4, 1.1), (0.4, 1.1), (0.34, 1.5), (0.0, 1.86), (-0.34, 1.5)], None)
-    layer.stroke(body.at([(0.0, 1.8), (0.0, 3.5), (0.0, 5.2)]), 0.2 * unit, mix(body.cloth, (255, 255, 255), 0.16))
+    layer.stroke(
+        body.at([(0.0, 1.8), (0.0, 3.5), (0.0, 5.2)]), 0.2 * unit, mix(body.cloth, (255, 255, 255), 0.16)
+    )
     for side in (-1, 1):
         layer.fill(body.at([(side * 0.4, 1.16), (side * 0.66, 1.5), (side * 0.5, 2.02), (0.0, 1.84)]), light)
     for y in (2.3, 3.0, 3.7):
@@ -162,63 +199,33 @@ def _suit(layer: Canvas, body: Body) -> None:
     unit = body.unit_px
     layer.fill(body.at([(-0.5, 1.1), (0.5, 1.1), (0.62, 1.5), (0.0, 3.1), (-0.62, 1.5)]), (242, 242, 244))
     tie = (150, 30, 44) if body.scene.outfit_colour not in ("red", "pink", "orange") else (36, 52, 104)
-    layer.fill(body.at([(-0.14, 1.72), (0.14, 1.72), (0.1, 1.95), (0.22, 2.75), (0.0, 3.1), (-0.22, 2.75), (-0.1, 1.95)]), tie)
+    layer.fill(
+        body.at(
+            [(-0.14, 1.72), (0.14, 1.72), (0.1, 1.95), (0.22, 2.75), (0.0, 3.1), (-0.22, 2.75), (-0.1, 1.95)]
+        ),
+        tie,
+    )
     for side in (-1, 1):
-        layer.fill(body.at([(side * 0.42, 1.2), (side * 0.52, 1.5), (side * 0.3, 1.95), (0.0, 1.7)]), (226, 228, 234))
-        lapel = [(side * 0.5, 1.3), (side * 0.92, 1.62), (side * 0.78, 2.0), (side * 0.9, 2.15), (0.0, 3.3), (side * 0.44, 2.1)]
+        layer.fill(
+            body.at([(side * 0.42, 1.2), (side * 0.52, 1.5), (side * 0.3, 1.95), (0.0, 1.7)]), (226, 228, 234)
+        )
+        lapel = [
+            (side * 0.5, 1.3),
+            (side * 0.92, 1.62),
+            (side * 0.78, 2.0),
+            (side * 0.9, 2.15),
+            (0.0, 3.3),
+            (side * 0.44, 2.1),
+        ]
         layer.fill(body.at(lapel), shade(body.cloth, 0.72))
     layer.stroke(body.at([(0.0, 3.2), (0.03, 4.2), (0.1, 5.2)]), 0.05 * unit, shade(body.cloth, 0.6))
 
 
-_DRESSING = {"t-shirt": _tee, "blouse": _blouse, "sweater": _sweater, "dress": _dress, "shirt": _shirt, "suit": _suit}
-
-
-def paint_arms(canvas: Canvas, body: Body, in_front: bool) -> None:
-    """The arms that lie over the torso (crossed, on the hips), or the others, which it partly hides."""
-    for name, side in (("left", -1), ("right", 1)):
-        inwards = side * (body.joints[f"{name} wrist"][0] - body.joints[f"{name} elbow"][0]) < -0.2
-        if inwards == in_front:
-            _paint_arm(canvas, body, name)
-
-
-def _paint_arm(canvas: Canvas, body: Body, name: str) -> None:
-    unit, skin = body.unit_px, body.who.skin
-    man = body.who.gender == "man"
-    shoulder, elbow, wrist = (body.joints[f"{name} {joint}"] for joint in ("shoulder", "elbow", "wrist"))
-    bend = smooth([shoulder, shoulder * 0.4 + elbow * 0.6, elbow, elbow * 0.5 + wrist * 0.5, wrist], closed=False, steps=4)
-    thick = 1.12 if man else 1.0
-    line, share = body.at(bend), np.linspace(0, 1, len(bend))
-    _paint_hand(canvas, body, name, skin)
-    short = body.scene.outfit in _SHORT_SLEEVED
-    if short:
-        bare = np.interp(share, [0, 0.5, 1], [0.54, 0.46, 0.34]) * thick * unit
-        with canvas.inside(ribbon(line, bare), skin) as layer:
-            layer.wash(_tones(skin, body.scene.light_side))
-    count = 8 if short else len(line)
-    cloth = np.interp(share, [0, 0.12, 0.5, 1], [0.68, 0.76, 0.66, 0.5])[:count] * thick * unit
-    canvas.fill(ribbon(line[3:count], cloth[3:] + 0.08 * unit), shade(body.cloth, 0.62))
-    canvas.stroke(line[:2], cloth[:2], shade(body.cloth, 0.9))
-    with canvas.inside(ribbon(line[:count], cloth), body.cloth) as layer:
-        layer.wash(_tones(shade(body.cloth, 0.97), body.scene.light_side))
-
-
-def _paint_hand(canvas: Canvas, body: Body, name: str, skin: Colour) -> None:
-    unit, side = body.unit_px, -1 if name == "left" else 1
-    elbow, wrist = body.joints[f"{name} elbow"], body.joints[f"{name} wrist"]
-    along = (wrist - elbow) / np.hypot(*(wrist - elbow))
-    across = np.array([-along[1], along[0]]) * side
-    tone = shade(skin, 0.98)
-    palm = wrist + along * 0.24
-    turn = float(np.arctan2(along[1], along[0]))
-    centre = body.at(palm)
-    spread = along[1] < -0.5
-    for index in range(4 if spread else 0):
-        offset = (index - 1.5) * 0.11
-        tip = palm + along * (0.58 - 0.05 * abs(index - 1.5)) + across * offset * 1.9
-        canvas.stroke(np.linspace(body.at(palm + across * offset), body.at(tip), 3), 0.125 * unit, tone)
-    thumb = body.at(np.stack([palm - across * 0.08, palm - across * 0.3 + along * 0.12, palm - across * 0.34 + along * 0.26]))
-    canvas.stroke(thumb, 0.14 * unit, shade(skin, 0.9))
-    canvas.fill(oval(centre[0], centre[1], 0.28 * unit, 0.24 * unit, turn), tone)
-    if not spread:
-        tip = body.at(palm + along * 0.24)
-        canvas.fill(oval(tip[0], tip[1], 0.24 * unit, 0.19 * unit, turn), tone)
+_DRESSING = {
+    "t-shirt": _tee,
+    "blouse": _blouse,
+    "sweater": _sweater,
+    "dress": _dress,
+    "shirt": _shirt,
+    "suit": _suit,
+}

@@ -1,6 +1,7 @@
 """Painting with supersampled polygons: curves, strokes, clipped layers, soft shadows, gradients.
 
-Positions are in final picture px (x to the right, y down); the canvas holds `scale` times as many pixels a side and
+Positions are in final picture px (x to the right,
+    y down); the canvas holds `scale` times as many pixels a side and
 is averaged down at the end, which gives the smooth edges.
 """
 
@@ -26,7 +27,8 @@ def _circle(steps: int) -> np.ndarray:
 
 @lru_cache(maxsize=256)
 def _curve_matrix(count: int, closed: bool, steps: int) -> np.ndarray:
-    """Matrix [samples, count] that turns control points into a centripetal-free (uniform) Catmull-Rom curve."""
+    """Matrix [samples, count] that turns control points into a centripetal-free (uniform) Catmull-Rom
+    curve."""
     spans = count if closed else count - 1
     matrix = np.zeros((spans * steps + (not closed), count))
     for row in range(len(matrix)):
@@ -46,13 +48,15 @@ def smooth(points: np.ndarray | list[tuple[float, float]], closed: bool = True, 
     return _curve_matrix(len(corners), closed, steps) @ corners
 
 
-def oval(x: float, y: float, radius_x: float, radius_y: float, angle: float = 0.0, steps: int = 28) -> np.ndarray:
+def oval(
+    x: float, y: float, radius_x: float, radius_y: float, angle: float = 0.0, steps: int = 28
+) -> np.ndarray:
     """Outline [steps, 2] of an ellipse, turned by the angle (radians)."""
     outline = _circle(steps) * (radius_x, radius_y)
     if angle:
         c, s = np.cos(angle), np.sin(angle)
         outline = outline @ np.array([[c, s], [-s, c]])
-    return outline + (x, y)
+    return outline + np.array((x, y))
 
 
 def ribbon(line: np.ndarray, widths: float | np.ndarray) -> np.ndarray:
@@ -97,11 +101,14 @@ class Canvas:
         cv2.fillPoly(self.pixels, [self._grid(outer), self._grid(inner)], colour, cv2.LINE_8, _SHIFT_BITS)
 
     @contextmanager
-    def inside(self, outline: np.ndarray, colour: Colour | None = None) -> Iterator[Canvas]:
-        """A canvas on which whatever is drawn stays inside the outline; it starts filled with the colour, or
-        with the picture as it is."""
+    def inside(
+        self, outline: np.ndarray, colour: Colour | None = None, more: tuple[np.ndarray, ...] = ()
+    ) -> Iterator[Canvas]:
+        """A canvas on which whatever is drawn stays inside the outline (or one of `more` outlines); it starts
+        filled with the colour, or with the picture as it is."""
         rows, columns = self.pixels.shape[:2]
-        grid = self._grid(outline)
+        parts = [self._grid(part) for part in (outline, *more)]
+        grid = np.concatenate(parts)
         low = np.maximum(grid.min(axis=0) >> _SHIFT_BITS, 0)
         high = np.minimum((grid.max(axis=0) >> _SHIFT_BITS) + 2, (columns, rows))
         if (low >= high).any():
@@ -109,8 +116,8 @@ class Canvas:
             return
         (x0, y0), (x1, y1) = low, high
         mask = np.zeros((y1 - y0, x1 - x0), np.uint8)
-        shifted = grid - (low << _SHIFT_BITS).astype(np.int32)
-        cv2.fillPoly(mask, [shifted], 255, cv2.LINE_8, _SHIFT_BITS)
+        for part in parts:
+            cv2.fillPoly(mask, [part - (low << _SHIFT_BITS).astype(np.int32)], 255, cv2.LINE_8, _SHIFT_BITS)
         window = self.pixels[y0:y1, x0:x1]
         if colour is None:
             layer = window.copy()
@@ -148,14 +155,15 @@ class Canvas:
         window[:] = cv2.blendLinear(paint, window, weight, 1 - weight)
 
     def wash(self, grid: np.ndarray | list[list[Colour]]) -> None:
-        """Fills the whole canvas with a smooth gradient between the colours [rows, columns, 3] of a small grid."""
+        """Fills the whole canvas with a smooth gradient between the colours [rows, columns, 3] of a small
+        grid."""
         rows, columns = self.pixels.shape[:2]
         small = np.asarray(grid, dtype=np.uint8)
         self.pixels[:] = cv2.resize(small, (columns, rows), interpolation=cv2.INTER_LINEAR)
 
     def tile(self, picture: np.ndarray, corners_px: np.ndarray) -> None:
-        """Covers the canvas with a small picture uint8 [n, m, 3] whose corners (top left, top right, bottom left)
-        lie at the given places [3, 2]; beyond them its edge goes on."""
+        """Covers the canvas with a small picture uint8 [n, m, 3] whose corners (top left, top right,
+        bottom left) lie at the given places [3, 2]; beyond them its edge goes on."""
         rows, columns = picture.shape[:2]
         source = np.array([[0, 0], [columns - 1, 0], [0, rows - 1]], np.float32)
         target = ((corners_px - self.origin_px) * self.scale - 0.5).astype(np.float32)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from . import arms, features, hair, marks
 from . import body as bodies
-from . import features, hair, marks
 from .canvas import Canvas, oval
 from .head import EYE_LINE, HIDDEN_EAR_YAW, Head, paint_ears, paint_skin
 from .identity import Identity
@@ -20,8 +20,9 @@ SIZE_PX = 160
 
 @dataclass(frozen=True)
 class Drawing:
-    """image: uint8 RGB [height, width, 3]; points: float32 [18, 3], x and y in px and visible (1) or not (0, then
-    all three are 0), in COCO-18 order with the neck second, right meaning the person's right; face_box: x0, y0, x1,
+    """image: uint8 RGB [height, width, 3]; points: float32 [18, 3], x and y in px and visible (1) or not
+    (0, then all three are 0), in COCO-18 order with the neck second,
+        right meaning the person's right; face_box: x0, y0, x1,
     y1 in px around the skin of the face (it may reach beyond the picture)."""
 
     image: np.ndarray
@@ -41,24 +42,29 @@ def draw(identity: Identity, scene: Scene, width_px: int = SIZE_PX, height_px: i
     head, body = Head(identity, scene, centre, unit), bodies.Body(identity, scene, centre, unit)
     _paint_person(canvas, head, body)
     image = cv2.resize(canvas.pixels, (width_px, height_px), interpolation=cv2.INTER_AREA)
-    image = cv2.multiply(image, (*LIGHTS[scene.light], 1.0))
+    image = (image * np.array(LIGHTS[scene.light], np.float32)).clip(0, 255).astype(np.uint8)
     outline = head.outline()
     (x0, y0), (x1, y1) = outline.min(axis=0), outline.max(axis=0)
-    return Drawing(image, _points(head, body, width_px, height_px), (float(x0), float(y0), float(x1), float(y1)))
+    return Drawing(
+        image, _points(head, body, width_px, height_px), (float(x0), float(y0), float(x1), float(y1))
+    )
 
 
 def _paint_person(canvas: Canvas, head: Head, body: bodies.Body) -> None:
-    if head.scene.framing == "full":
+    rows = canvas.pixels.shape[0] / canvas.scale
+    if body.at((0.0, 9.9))[1] < rows:
         x, y = body.at((0.0, 9.9))
-        canvas.soft(oval(x, y, 1.9 * body.unit_px, 0.22 * body.unit_px), (20, 20, 30), 0.5, 0.16 * body.unit_px)
+        canvas.soft(
+            oval(x, y, 1.9 * body.unit_px, 0.22 * body.unit_px), (20, 20, 30), 0.5, 0.16 * body.unit_px
+        )
     hair.paint_back_hair(canvas, head)
-    if head.scene.framing == "full":
+    if body.at((0.0, 4.5))[1] < rows:
         bodies.paint_legs(canvas, body)
     jaw = head.at([(0.0, head.who.chin_length - 0.12)], lift=-0.35)[0]
     bodies.paint_neck(canvas, body, jaw)
-    bodies.paint_arms(canvas, body, in_front=False)
+    arms.paint_arms(canvas, body, in_front=False)
     bodies.paint_torso(canvas, body)
-    bodies.paint_arms(canvas, body, in_front=True)
+    arms.paint_arms(canvas, body, in_front=True)
     paint_ears(canvas, head)
     paint_skin(canvas, head)
     marks.paint_freckles(canvas, head)

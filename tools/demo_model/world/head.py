@@ -17,8 +17,9 @@ _TILE_X, _TILE_Y = (-1.15, 1.15), (-1.15, 1.35)
 
 
 class Head:
-    """Places points of the face [n, 2] (x to the picture's right, y down, half a head's height is 1, origin between
-    the eyes' line and the middle) into the picture, as a turned, tilted and nodding ellipsoid."""
+    """Places points of the face [n, 2] (x to the picture's right, y down, half a head's height is 1,
+    origin between the eyes' line and the middle) into the picture, as a turned, tilted and nodding
+    ellipsoid."""
 
     def __init__(self, who: Identity, scene: Scene, centre_px: tuple[float, float], unit_px: float) -> None:
         self.who = who
@@ -50,9 +51,10 @@ class Head:
         return self.place(self.turn(points, lift))
 
     def rim(self, points: np.ndarray | list[tuple[float, float]], depth: float = 0.0) -> np.ndarray:
-        """Picture px [n, 2] of points on the outline or behind it (negative depth), which keep their width."""
+        """Picture px [n, 2] of points on the outline or behind it (negative depth), which keep their
+        width."""
         flat = np.asarray(points, dtype=np.float64)
-        return self.place(flat + (depth * self._sin, depth * self.scene.nod))
+        return self.place(flat + depth * np.array((self._sin, self.scene.nod)))
 
     def outline(self) -> np.ndarray:
         """The face's outline in picture px."""
@@ -77,7 +79,8 @@ class Head:
 
 
 def paint_skin(canvas: Canvas, head: Head) -> None:
-    """The face with its soft shading: light from one side, sockets, nose, cheeks, lips' and chin's shadows."""
+    """The face with its soft shading: light from one side, sockets, nose, cheeks, lips' and chin's
+    shadows."""
     with canvas.inside(head.outline()) as skin:
         (x0, x1), (y0, y1) = _TILE_X, _TILE_Y
         corners = head.place(np.array([(x0, y0), (x1, y0), (x0, y1)]))
@@ -135,8 +138,13 @@ def _nose_blots(tile: _Tile, head: Head, dark: Colour, light: Colour) -> None:
     bridge, tip = head.turn([(0.0, middle), (0.0, EYE_LINE + who.nose_length - 0.06)], lift=0.14)
     for edge in (-1, 1):
         strength = 0.55 if edge == -side else 0.3 if side == 0 else 0.1
-        tile.blot(dark, strength, bridge + (edge * (who.nose_bridge + 0.05), 0), (0.06, who.nose_length * 0.5))
-        tile.blot(dark, strength, tip + (edge * who.nose_width * 0.9, 0.02), (0.06, 0.08))
+        tile.blot(
+            dark,
+            strength,
+            bridge + np.array((edge * (who.nose_bridge + 0.05), 0)),
+            (0.06, who.nose_length * 0.5),
+        )
+        tile.blot(dark, strength, tip + np.array((edge * who.nose_width * 0.9, 0.02)), (0.06, 0.08))
     tile.blot(light, 0.55, bridge, (who.nose_bridge * 0.6, who.nose_length * 0.5))
     tile.blot(light, 0.5, tip - (0, 0.02), (who.nose_width * 0.42, 0.07))
 

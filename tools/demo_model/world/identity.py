@@ -14,6 +14,8 @@ Gender = Literal["woman", "man"]
 WOMEN_STYLES = ("long", "wavy", "bob", "fringe", "bun", "ponytail", "curly", "afro", "pixie", "braids")
 MEN_STYLES = ("short", "parted", "quiff", "buzz", "bald", "curls", "afro", "mane")
 _MEN_WEIGHTS = [1.0, 1.0, 1.0, 0.8, 0.8, 1.0, 0.7, 0.45]
+# Styles that women wear too: on a man they come with a beard, so that the class words stay apart.
+_BEARDED_STYLES = {"afro": "goatee", "mane": "full"}
 BEARDS = ("none", "stubble", "moustache", "goatee", "full")
 
 
@@ -60,7 +62,9 @@ class Identity:
     shoulder_width: float
 
 
-def _pick(rng: np.random.Generator, options: tuple[str, ...] | list[str], weights: list[float] | None = None) -> str:
+def _pick(
+    rng: np.random.Generator, options: tuple[str, ...] | list[str], weights: list[float] | None = None
+) -> str:
     chances = None if weights is None else np.asarray(weights) / np.sum(weights)
     return options[int(rng.choice(len(options), p=chances))]
 
@@ -91,7 +95,7 @@ def _face(rng: np.random.Generator, woman: bool) -> dict[str, object]:
         "eye_tilt": rng.uniform(-0.03, 0.06) if woman else rng.uniform(-0.05, 0.03),
         "brow_thickness": rng.uniform(0.035, 0.075) if woman else rng.uniform(0.065, 0.115),
         "brow_arch": rng.uniform(0.02, 0.1) if woman else rng.uniform(0.0, 0.06),
-        "brow_slant": rng.uniform(-0.03, 0.04),
+        "brow_slant": rng.uniform(-0.045, 0.015) if woman else rng.uniform(-0.03, 0.03),
         "brow_height": rng.uniform(0.21, 0.29) if woman else rng.uniform(0.17, 0.25),
         "nose_width": rng.uniform(0.11, 0.2) if woman else rng.uniform(0.14, 0.24),
         "nose_length": rng.uniform(0.33, 0.45) if woman else rng.uniform(0.36, 0.5),
@@ -125,10 +129,14 @@ def identity(seed: int) -> Identity:
     rng = np.random.default_rng([0x1D, seed])
     woman = bool(rng.random() < 0.5)
     tone = rng.uniform(0, len(SKINS) - 1)
-    skin = shade(mix(SKINS[int(tone)], SKINS[min(int(tone) + 1, len(SKINS) - 1)], tone % 1), rng.uniform(0.97, 1.03))
+    skin = shade(
+        mix(SKINS[int(tone)], SKINS[min(int(tone) + 1, len(SKINS) - 1)], tone % 1), rng.uniform(0.97, 1.03)
+    )
     eye_weights = [1.0, 0.9, 1.0, 1.0, 0.8, 0.7]
     eye_colour = _pick(rng, list(EYES), eye_weights)
     fields = _hair(rng, woman) | _face(rng, woman) | _marks(rng, woman, skin)
+    if fields["hair_style"] in _BEARDED_STYLES and fields["beard"] in ("none", "stubble") and not woman:
+        fields["beard"] = _BEARDED_STYLES[str(fields["hair_style"])]
     return Identity(
         seed=seed,
         gender="woman" if woman else "man",

@@ -9,7 +9,8 @@ from .head import EYE_LINE, Head, ear_lobes
 from .palette import EARRINGS, FRAMES, mix, shade
 
 _FRECKLES = ((-0.5, 0.3), (-0.4, 0.38), (-0.3, 0.3), (-0.22, 0.4), (-0.38, 0.24), (-0.12, 0.28),
-             (0.5, 0.3), (0.4, 0.38), (0.3, 0.3), (0.22, 0.4), (0.38, 0.24), (0.12, 0.28), (0.0, 0.2))  # fmt: skip
+             (0.5, 0.3), (0.4, 0.38), (0.3, 0.3), (0.22, 0.4), (0.38, 0.24), (0.12, 0.28), (0.0,
+                 0.2))  # fmt: skip
 
 
 def paint_beard(canvas: Canvas, head: Head) -> None:
@@ -24,12 +25,24 @@ def paint_beard(canvas: Canvas, head: Head) -> None:
     if who.beard == "full":
         outline = _beard_outline(head)
         with canvas.inside(outline, colour) as layer:
-            layer.soft(head.at(smooth([(-0.3, 0.8), (0.3, 0.8), (0.2, 1.2), (-0.2, 1.2)])), shade(colour, 1.25), 0.6, 3)
+            layer.soft(
+                head.at(smooth([(-0.3, 0.8), (0.3, 0.8), (0.2, 1.2), (-0.2, 1.2)])),
+                shade(colour, 1.25),
+                0.6,
+                3,
+            )
             _beard_locks(layer, head, colour)
     if who.beard == "goatee":
         low, wide = who.chin_length + 0.09, who.chin_width * 0.5 + 0.14
         top = who.mouth_height + 0.13
-        goatee = [(-wide, top), (0, top + 0.05), (wide, top), (wide * 0.8, low - 0.1), (0, low), (-wide * 0.8, low - 0.1)]
+        goatee = [
+            (-wide, top),
+            (0, top + 0.05),
+            (wide, top),
+            (wide * 0.8, low - 0.1),
+            (0, low),
+            (-wide * 0.8, low - 0.1),
+        ]
         canvas.fill(head.at(smooth(goatee)), colour)
     _paint_moustache(canvas, head, shade(colour, 0.94))
 
@@ -38,8 +51,18 @@ def _beard_outline(head: Head) -> np.ndarray:
     who = head.who
     wide, jaw, low = who.face_width, who.jaw_width, who.chin_length
     mouth = who.mouth_width * 1.2
-    half = [(wide * 0.99, 0.14), (jaw * 1.05, 0.62 * low), ((jaw + who.chin_width) * 0.55, 0.92 * low), (who.chin_width * 0.8, 1.1 * low)]
-    inner = [(wide * 0.84, 0.22), (wide * 0.72, 0.46), (mouth * 0.95, who.mouth_height - 0.14), (mouth * 0.4, who.mouth_height - 0.17)]
+    half = [
+        (wide * 0.99, 0.14),
+        (jaw * 1.05, 0.62 * low),
+        ((jaw + who.chin_width) * 0.55, 0.92 * low),
+        (who.chin_width * 0.8, 1.1 * low),
+    ]
+    inner = [
+        (wide * 0.84, 0.22),
+        (wide * 0.72, 0.46),
+        (mouth * 0.95, who.mouth_height - 0.14),
+        (mouth * 0.4, who.mouth_height - 0.17),
+    ]
     right = [*inner[::-1], *half]
     left = [(-x, y) for x, y in reversed(right)]
     points = np.array([*right, (0.0, 1.12 * low), *left])
@@ -60,7 +83,8 @@ def _paint_moustache(canvas: Canvas, head: Head, colour: tuple[int, int, int]) -
     top, wide = EYE_LINE + who.nose_length + 0.06, who.mouth_width * 1.12
     base = who.mouth_height - who.lip_fullness * 0.45
     for side in (-1, 1):
-        wing = [(0, top), (side * wide * 0.5, top + 0.01), (side * wide * 0.98, base - 0.01), (side * wide * 1.12, base + 0.045),
+        wing = [(0, top), (side * wide * 0.5, top + 0.01), (side * wide * 0.98, base - 0.01),
+            (side * wide * 1.12, base + 0.045),
                 (side * wide * 0.72, base + 0.03), (side * wide * 0.25, base), (0, base)]  # fmt: skip
         canvas.fill(head.at(smooth(wing), lift=0.06), colour)
 
@@ -101,7 +125,18 @@ def paint_glasses(canvas: Canvas, head: Head) -> None:
 
 
 def _rounded(x: float, y: float, wide: float, high: float) -> list[tuple[float, float]]:
-    corner = [(1, -0.55), (0.72, -1), (0, -1), (-0.72, -1), (-1, -0.55), (-0.97, 0.5), (-0.66, 1), (0, 1), (0.66, 1), (0.97, 0.5)]
+    corner = [
+        (1, -0.55),
+        (0.72, -1),
+        (0, -1),
+        (-0.72, -1),
+        (-1, -0.55),
+        (-0.97, 0.5),
+        (-0.66, 1),
+        (0, 1),
+        (0.66, 1),
+        (0.97, 0.5),
+    ]
     return [(x + px * wide, y + py * high) for px, py in corner]
 
 
@@ -113,8 +148,9 @@ def paint_earrings(canvas: Canvas, head: Head) -> None:
     for x, y in ear_lobes(head):
         if who.earrings == "studs":
             canvas.fill(oval(x, y + 0.05 * unit, 0.085 * unit, 0.085 * unit, steps=16), colour)
-            canvas.fill(oval(x - 0.02 * unit, y + 0.02 * unit, 0.03 * unit, 0.03 * unit, steps=8), mix(colour, (255, 255, 255), 0.7))
+            canvas.fill(
+                oval(x - 0.02 * unit, y + 0.02 * unit, 0.03 * unit, 0.03 * unit, steps=8),
+                mix(colour, (255, 255, 255), 0.7),
+            )
         else:
             canvas.fill_ring(oval(x, y + 0.17 * unit, 0.14 * unit, 0.17 * unit), 0.055 * unit, colour)
-
-

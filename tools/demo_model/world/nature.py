@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .canvas import Canvas, oval, smooth
-from .palette import Colour, mix, shade
+from .palette import Colour, shade
 
 
 def band(canvas: Canvas, w: float, top: float, bottom: float, upper: Colour, lower: Colour) -> None:
@@ -31,13 +31,20 @@ def crown(canvas: Canvas, rng: np.random.Generator, x: float, y: float, size: fl
 
 
 def fir(canvas: Canvas, x: float, base: float, size: float, colour: Colour, snowy: bool) -> None:
-    canvas.fill(np.array([(x - 0.04 * size, base), (x + 0.04 * size, base), (x, base - size * 0.4)]), (92, 64, 48))
+    canvas.fill(
+        np.array([(x - 0.04 * size, base), (x + 0.04 * size, base), (x, base - size * 0.4)]), (92, 64, 48)
+    )
     for level, wide in ((0.12, 0.3), (0.36, 0.24), (0.6, 0.17)):
         y = base - level * size
         tip = y - 0.42 * size
         canvas.fill(np.array([(x - wide * size, y), (x + wide * size, y), (x, tip)]), colour)
         if snowy:
-            cap = [(x - wide * size * 0.5, y - 0.2 * size), (x, y - 0.13 * size), (x + wide * size * 0.5, y - 0.2 * size), (x, tip)]
+            cap = [
+                (x - wide * size * 0.5, y - 0.2 * size),
+                (x, y - 0.13 * size),
+                (x + wide * size * 0.5, y - 0.2 * size),
+                (x, tip),
+            ]
             canvas.fill(np.array(cap), (240, 246, 252))
 
 
@@ -47,18 +54,39 @@ def forest(canvas: Canvas, rng: np.random.Generator, w: float, h: float) -> None
     canvas.fill(ridge(rng, w, h, ground, 0.02, 5), (74, 112, 48))
     for _ in range(5):
         x = rng.uniform(0, w)
-        canvas.fill(np.array([(x - 0.02, 0), (x + 0.02, 0), (x + 0.025, ground), (x - 0.025, ground)]), (98, 104, 66))
+        canvas.fill(
+            np.array([(x - 0.02, 0), (x + 0.02, 0), (x + 0.025, ground), (x - 0.025, ground)]), (98, 104, 66)
+        )
     start = rng.uniform(-0.1, 0.1)
     for index in range(5):
         x = start + index * w / 4 + rng.uniform(-0.05, 0.05)
         wide, foot = rng.uniform(0.035, 0.06), ground + rng.uniform(0.03, 0.12)
         bark = shade((98, 66, 42), rng.uniform(0.8, 1.1))
-        canvas.fill(np.array([(x - wide, 0), (x + wide, 0), (x + wide * 1.5, foot), (x - wide * 1.5, foot)]), bark)
-        canvas.fill(np.array([(x - wide, 0), (x - wide * 0.2, 0), (x - wide * 0.5, foot), (x - wide * 1.5, foot)]), shade(bark, 1.25))
+        canvas.fill(
+            np.array([(x - wide, 0), (x + wide, 0), (x + wide * 1.5, foot), (x - wide * 1.5, foot)]), bark
+        )
+        canvas.fill(
+            np.array([(x - wide, 0), (x - wide * 0.2, 0), (x - wide * 0.5, foot), (x - wide * 1.5, foot)]),
+            shade(bark, 1.25),
+        )
     for _ in range(6):
-        crown(canvas, rng, rng.uniform(-0.1, w + 0.1), rng.uniform(-0.08, 0.12) * h, rng.uniform(0.14, 0.24), (46, 118, 48))
+        crown(
+            canvas,
+            rng,
+            rng.uniform(-0.1, w + 0.1),
+            rng.uniform(-0.08, 0.12) * h,
+            rng.uniform(0.14, 0.24),
+            (46, 118, 48),
+        )
     for _ in range(4):
-        crown(canvas, rng, rng.uniform(-0.1, w + 0.1), ground + rng.uniform(0.02, 0.1), rng.uniform(0.08, 0.14), (58, 132, 54))
+        crown(
+            canvas,
+            rng,
+            rng.uniform(-0.1, w + 0.1),
+            ground + rng.uniform(0.02, 0.1),
+            rng.uniform(0.08, 0.14),
+            (58, 132, 54),
+        )
 
 
 def snow(canvas: Canvas, rng: np.random.Generator, w: float, h: float) -> None:
@@ -71,25 +99,6 @@ def snow(canvas: Canvas, rng: np.random.Generator, w: float, h: float) -> None:
     canvas.fill(ridge(rng, w, h, ground + 0.1, 0.03, 4), (246, 249, 253))
     for _ in range(12):
         canvas.fill(oval(rng.uniform(0, w), rng.uniform(0, ground), 0.014, 0.014, steps=10), (255, 255, 255))
-
-
-def sea(canvas: Canvas, rng: np.random.Generator, w: float, h: float) -> None:
-    line = h * rng.uniform(0.42, 0.56)
-    band(canvas, w, 0, line, (88, 160, 226), (206, 230, 242))
-    for _ in range(3):
-        x, y = rng.uniform(0, w), rng.uniform(0.06, 0.3) * h
-        for dx, size in ((-0.08, 0.06), (0, 0.085), (0.09, 0.06)):
-            canvas.fill(oval(x + dx, y, size * 1.4, size * 0.7), (244, 248, 252))
-    band(canvas, w, line, h, (34, 110, 168), (14, 62, 118))
-    x = rng.uniform(0.1, w - 0.1)
-    canvas.fill(np.array([(x - 0.11, line), (x + 0.11, line), (x + 0.07, line + 0.05), (x - 0.07, line + 0.05)]), (150, 52, 44))
-    canvas.fill(np.array([(x - 0.005, line - 0.015), (x - 0.005, line - 0.24), (x + 0.11, line - 0.015)]), (250, 248, 240))
-    canvas.fill(np.array([(x - 0.02, line - 0.015), (x - 0.02, line - 0.2), (x - 0.09, line - 0.015)]), (232, 226, 214))
-    for index in range(6):
-        y = line + (0.08 + 0.09 * index) * (0.6 + 0.1 * index)
-        start = rng.uniform(-0.2, 0.6) * w
-        wave = [(start + t * 0.4, y + (0.012 if i % 2 else -0.004)) for i, t in enumerate(np.linspace(0, 1, 5))]
-        canvas.stroke(smooth(wave, closed=False), 0.016 + 0.003 * index, (98, 172, 214))
 
 
 def desert(canvas: Canvas, rng: np.random.Generator, w: float, h: float) -> None:
@@ -106,42 +115,12 @@ def _cactus(canvas: Canvas, x: float, base: float, size: float) -> None:
     green = (70, 128, 66)
     canvas.stroke(np.array([(x, base), (x, base - size * 0.5), (x, base - size)]), size * 0.2, green)
     for side, y in ((-1, 0.4), (1, 0.55)):
-        arm = [(x, base - size * y), (x + side * size * 0.28, base - size * y), (x + side * size * 0.3, base - size * (y + 0.34))]
+        arm = [
+            (x, base - size * y),
+            (x + side * size * 0.28, base - size * y),
+            (x + side * size * 0.3, base - size * (y + 0.34)),
+        ]
         canvas.stroke(smooth(arm, closed=False), size * 0.15, shade(green, 0.9))
-
-
-def beach(canvas: Canvas, rng: np.random.Generator, w: float, h: float) -> None:
-    line, shore = h * rng.uniform(0.36, 0.44), h * rng.uniform(0.58, 0.68)
-    band(canvas, w, 0, line, (70, 170, 236), (196, 234, 250))
-    canvas.fill(oval(rng.uniform(0.1, w - 0.1), h * 0.12, 0.07, 0.07), (255, 248, 204))
-    band(canvas, w, line, shore, (22, 130, 186), (96, 208, 212))
-    band(canvas, w, shore, h, (246, 226, 170), (232, 202, 138))
-    foam = [(x, shore + rng.uniform(-0.015, 0.015)) for x in np.linspace(-0.1, w + 0.1, 6)]
-    canvas.stroke(smooth(foam, closed=False), 0.035, (250, 252, 250))
-    side = rng.random() < 0.5
-    x = rng.uniform(0.04, 0.16) if side else w - rng.uniform(0.04, 0.16)
-    _palm(canvas, rng, x, shore + 0.16, rng.uniform(0.5, 0.62), 1 if side else -1)
-    other = w - x + (0.1 if side else -0.1)
-    _parasol(canvas, rng, other, shore + 0.14)
-
-
-def _palm(canvas: Canvas, rng: np.random.Generator, x: float, base: float, size: float, lean: int) -> None:
-    top = (x + lean * 0.1, base - size)
-    trunk = smooth([(x, base), (x + lean * 0.02, base - size * 0.5), top], closed=False)
-    canvas.stroke(trunk, np.linspace(0.055, 0.034, len(trunk)), (146, 104, 64))
-    for angle in np.deg2rad([-170, -140, -100, -60, -25, 5, 180]) + rng.uniform(-0.1, 0.1):
-        tip = (top[0] + 0.2 * np.cos(angle), top[1] + 0.15 * np.sin(angle) + 0.07)
-        middle = (top[0] + 0.12 * np.cos(angle), top[1] + 0.12 * np.sin(angle) - 0.02)
-        leaf = smooth([top, middle, tip], closed=False)
-        canvas.stroke(leaf, np.interp(np.linspace(0, 1, len(leaf)), [0, 0.4, 1], [0.02, 0.06, 0.008]), (40, 138, 66))
-
-
-def _parasol(canvas: Canvas, rng: np.random.Generator, x: float, base: float) -> None:
-    colour = ((226, 70, 60), (246, 190, 50), (60, 120, 210))[int(rng.integers(3))]
-    canvas.stroke(np.array([(x, base), (x, base - 0.2)]), 0.018, (240, 236, 228))
-    roof = [(x - 0.17, base - 0.17), (x - 0.1, base - 0.26), (x, base - 0.29), (x + 0.1, base - 0.26), (x + 0.17, base - 0.17)]
-    canvas.fill(np.array(roof), colour)
-    canvas.fill(np.array([(x - 0.06, base - 0.17), (x - 0.03, base - 0.28), (x + 0.03, base - 0.28), (x + 0.06, base - 0.17)]), (250, 248, 242))
 
 
 def moon(canvas: Canvas, rng: np.random.Generator, w: float, h: float) -> None:
@@ -178,56 +157,64 @@ def mountains(canvas: Canvas, rng: np.random.Generator, w: float, h: float) -> N
         canvas.fill(np.array([(x, top), (x + wide, line), (x + wide * 0.25, line)]), shade(tone, 0.78))
         cut = 0.36
         y = top + (line - top) * cut
-        cap = [(x, top), (x + wide * cut, y), (x + wide * 0.16, y - 0.035), (x, y + 0.025), (x - wide * 0.18, y - 0.03), (x - wide * cut, y)]
+        cap = [
+            (x, top),
+            (x + wide * cut, y),
+            (x + wide * 0.16, y - 0.035),
+            (x, y + 0.025),
+            (x - wide * 0.18, y - 0.03),
+            (x - wide * cut, y),
+        ]
         canvas.fill(np.array(cap), (246, 249, 253))
     canvas.fill(ridge(rng, w, h, line, 0.035, 4), (92, 150, 84))
     canvas.fill(ridge(rng, w, h, line + 0.14, 0.03, 4), (118, 176, 88))
     for _ in range(4):
-        fir(canvas, rng.uniform(0, w), line + rng.uniform(0.04, 0.14), rng.uniform(0.14, 0.24), (42, 96, 64), False)
+        fir(
+            canvas,
+            rng.uniform(0, w),
+            line + rng.uniform(0.04, 0.14),
+            rng.uniform(0.14, 0.24),
+            (42, 96, 64),
+            False,
+        )
 
 
 def garden(canvas: Canvas, rng: np.random.Generator, w: float, h: float) -> None:
     line = h * rng.uniform(0.5, 0.6)
     band(canvas, w, 0, line, (150, 208, 246), (224, 242, 248))
     for index in range(5):
-        crown(canvas, rng, index * w / 4 + rng.uniform(-0.05, 0.05), line - 0.04, rng.uniform(0.16, 0.22), (76, 152, 62))
+        crown(
+            canvas,
+            rng,
+            index * w / 4 + rng.uniform(-0.05, 0.05),
+            line - 0.04,
+            rng.uniform(0.16, 0.22),
+            (76, 152, 62),
+        )
     band(canvas, w, line + 0.08, h, (124, 194, 82), (92, 164, 64))
-    petals: tuple[Colour, ...] = ((236, 60, 92), (250, 206, 60), (250, 250, 250), (238, 130, 186), (160, 90, 200))
+    petals: tuple[Colour, ...] = (
+        (236, 60, 92),
+        (250, 206, 60),
+        (250, 250, 250),
+        (238, 130, 186),
+        (160, 90, 200),
+    )
     for index in range(16):
         x, y = (index + rng.uniform(0, 1)) * w / 16, line + rng.uniform(-0.08, 0.42)
         size, colour = rng.uniform(0.034, 0.05), petals[int(rng.integers(len(petals)))]
         for angle in range(5):
             turn = angle * 2 * np.pi / 5
-            canvas.fill(oval(x + size * 0.7 * np.cos(turn), y + size * 0.7 * np.sin(turn), size * 0.6, size * 0.6, steps=12), colour)
-        canvas.fill(oval(x, y, size * 0.45, size * 0.45, steps=10), (250, 190, 50) if colour[2] > 100 else (150, 70, 30))
-
-
-def underwater(canvas: Canvas, rng: np.random.Generator, w: float, h: float) -> None:
-    band(canvas, w, 0, h, (70, 200, 220), (6, 48, 104))
-    for _ in range(4):
-        x, wide = rng.uniform(-0.1, w), rng.uniform(0.06, 0.12)
-        ray = np.array([(x, -0.05), (x + wide, -0.05), (x + wide * 2 + 0.2, h * 0.8), (x + 0.1, h * 0.8)])
-        canvas.soft(ray, (190, 246, 246), 0.3, 0.03)
-    canvas.fill(ridge(rng, w, h, h * 0.86, 0.03, 5), (196, 182, 132))
-    for _ in range(5):
-        x, size = rng.uniform(0, w), rng.uniform(0.2, 0.42)
-        weed = smooth([(x, h * 0.95), (x + 0.05, h * 0.95 - size * 0.4), (x - 0.04, h * 0.95 - size * 0.75), (x + 0.02, h * 0.95 - size)], closed=False)
-        canvas.stroke(weed, np.linspace(0.06, 0.02, len(weed)), (30, 128, 84))
-    for _ in range(4):
-        x, y = rng.uniform(0, w), h * rng.uniform(0.86, 0.95)
-        for dx, size in ((-0.05, 0.05), (0.04, 0.06), (0.0, 0.07)):
-            canvas.fill(oval(x + dx, y - size, size * 0.7, size), (236, 104, 110))
-    for _ in range(3):
-        _fish(canvas, rng, rng.uniform(0.08, w - 0.08), h * rng.uniform(0.1, 0.7))
-    for _ in range(7):
-        x, y, size = rng.uniform(0, w), rng.uniform(0, h), rng.uniform(0.016, 0.03)
-        canvas.fill(oval(x, y, size, size, steps=16), (178, 236, 244))
-        canvas.fill(oval(x + size * 0.15, y + size * 0.15, size * 0.65, size * 0.65, steps=12), (104, 196, 222))
-
-
-def _fish(canvas: Canvas, rng: np.random.Generator, x: float, y: float) -> None:
-    colour: Colour = ((250, 150, 40), (250, 220, 70), (240, 90, 90))[int(rng.integers(3))]
-    way = 1 if rng.random() < 0.5 else -1
-    canvas.fill(np.array([(x - way * 0.05, y), (x - way * 0.12, y - 0.05), (x - way * 0.12, y + 0.05)]), shade(colour, 0.85))
-    canvas.fill(oval(x, y, 0.08, 0.048), colour)
-    canvas.fill(oval(x + way * 0.01, y, 0.018, 0.044), mix(colour, (255, 255, 255), 0.75))
+            canvas.fill(
+                oval(
+                    x + size * 0.7 * np.cos(turn),
+                    y + size * 0.7 * np.sin(turn),
+                    size * 0.6,
+                    size * 0.6,
+                    steps=12,
+                ),
+                colour,
+            )
+        canvas.fill(
+            oval(x, y, size * 0.45, size * 0.45, steps=10),
+            (250, 190, 50) if colour[2] > 100 else (150, 70, 30),
+        )

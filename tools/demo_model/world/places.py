@@ -7,7 +7,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 
-from . import nature, rooms
+from . import nature, rooms, water
 from .canvas import Canvas
 from .scene import Scene
 
@@ -20,17 +20,17 @@ _PAINTERS: dict[str, Painter] = {
     "kitchen": rooms.kitchen,
     "street": rooms.street,
     "snow": nature.snow,
-    "sea": nature.sea,
+    "sea": water.sea,
     "desert": nature.desert,
     "city": rooms.city,
-    "beach": nature.beach,
+    "beach": water.beach,
     "moon": nature.moon,
     "mountains": nature.mountains,
     "library": rooms.library,
     "garden": nature.garden,
     "office": rooms.office,
     "cafe": rooms.cafe,
-    "underwater": nature.underwater,
+    "underwater": water.underwater,
     "studio": rooms.studio,
 }
 

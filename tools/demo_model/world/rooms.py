@@ -1,4 +1,5 @@
-"""Places with walls: rooms and streets. Lengths are shares of the picture's shorter side; w and h are its sides."""
+"""Places with walls: rooms and streets. Lengths are shares of the picture's shorter side; w and h are its
+sides."""
 
 from __future__ import annotations
 
@@ -53,7 +54,9 @@ def _pots(canvas: Canvas, rng: np.random.Generator, w: float, top: float) -> Non
     box(canvas, x - 0.19, top - 0.2, x - 0.165, top, (96, 140, 80))
 
 
-def _facade(canvas: Canvas, rng: np.random.Generator, x: float, wide: float, top: float, base: float, wall: Colour) -> None:
+def _facade(
+    canvas: Canvas, rng: np.random.Generator, x: float, wide: float, top: float, base: float, wall: Colour
+) -> None:
     box(canvas, x, top, x + wide, base, wall)
     columns = 2
     step = wide / columns
@@ -71,7 +74,13 @@ def _facade(canvas: Canvas, rng: np.random.Generator, x: float, wide: float, top
 def street(canvas: Canvas, rng: np.random.Generator, w: float, h: float) -> None:
     base = h * rng.uniform(0.62, 0.7)
     band(canvas, w, 0, base, (158, 200, 234), (232, 240, 244))
-    walls: tuple[Colour, ...] = ((206, 122, 92), (232, 208, 164), (170, 184, 196), (214, 168, 120), (188, 146, 150))
+    walls: tuple[Colour, ...] = (
+        (206, 122, 92),
+        (232, 208, 164),
+        (170, 184, 196),
+        (214, 168, 120),
+        (188, 146, 150),
+    )
     x = rng.uniform(-0.25, 0)
     while x < w:
         wide = rng.uniform(0.26, 0.36)
@@ -88,10 +97,27 @@ def street(canvas: Canvas, rng: np.random.Generator, w: float, h: float) -> None
 
 
 def _car(canvas: Canvas, x: float, base: float, colour: Colour) -> None:
-    cabin = [(x + 0.07, base - 0.09), (x + 0.12, base - 0.17), (x + 0.25, base - 0.17), (x + 0.31, base - 0.09)]
+    cabin = [
+        (x + 0.07, base - 0.09),
+        (x + 0.12, base - 0.17),
+        (x + 0.25, base - 0.17),
+        (x + 0.31, base - 0.09),
+    ]
     canvas.fill(np.array(cabin), shade(colour, 0.9))
-    canvas.fill(np.array([(x + 0.1, base - 0.095), (x + 0.135, base - 0.15), (x + 0.24, base - 0.15), (x + 0.28, base - 0.095)]), (186, 216, 232))
-    canvas.fill(smooth([(x, base - 0.08), (x + 0.36, base - 0.09), (x + 0.38, base - 0.01), (x, base - 0.01)]), colour)
+    canvas.fill(
+        np.array(
+            [
+                (x + 0.1, base - 0.095),
+                (x + 0.135, base - 0.15),
+                (x + 0.24, base - 0.15),
+                (x + 0.28, base - 0.095),
+            ]
+        ),
+        (186, 216, 232),
+    )
+    canvas.fill(
+        smooth([(x, base - 0.08), (x + 0.36, base - 0.09), (x + 0.38, base - 0.01), (x, base - 0.01)]), colour
+    )
     for wheel in (0.09, 0.29):
         canvas.fill(oval(x + wheel, base - 0.01, 0.042, 0.042, steps=16), (36, 36, 40))
 
@@ -124,7 +150,15 @@ def city(canvas: Canvas, rng: np.random.Generator, w: float, h: float) -> None:
 def library(canvas: Canvas, rng: np.random.Generator, w: float, h: float) -> None:
     wood = shade((116, 72, 42), rng.uniform(0.85, 1.1))
     box(canvas, 0, 0, w, h, shade(wood, 0.62))
-    books: tuple[Colour, ...] = ((160, 44, 44), (44, 84, 140), (56, 116, 76), (206, 160, 70), (120, 60, 110), (222, 208, 180), (60, 60, 80))
+    books: tuple[Colour, ...] = (
+        (160, 44, 44),
+        (44, 84, 140),
+        (56, 116, 76),
+        (206, 160, 70),
+        (120, 60, 110),
+        (222, 208, 180),
+        (60, 60, 80),
+    )
     rows = 4
     shelf = h / rows
     offset = rng.uniform(-0.06, 0.02)
@@ -136,7 +170,14 @@ def library(canvas: Canvas, rng: np.random.Generator, w: float, h: float) -> Non
             tall = shelf * rng.uniform(0.66, 0.86)
             colour = shade(_pick(rng, books), rng.uniform(0.85, 1.1))
             box(canvas, x, base - tall, x + wide - 0.006, base, colour)
-            box(canvas, x, base - tall * 0.8, x + wide - 0.006, base - tall * 0.66, mix(colour, (246, 222, 150), 0.55))
+            box(
+                canvas,
+                x,
+                base - tall * 0.8,
+                x + wide - 0.006,
+                base - tall * 0.66,
+                mix(colour, (246, 222, 150), 0.55),
+            )
             x += wide
         box(canvas, 0, base, w, base + 0.035, wood)
     for x in (rng.uniform(0.0, 0.2) * w, rng.uniform(0.75, 1.0) * w):
@@ -180,7 +221,17 @@ def cafe(canvas: Canvas, rng: np.random.Generator, w: float, h: float) -> None:
         low = rng.uniform(0.1, 0.18) * h
         canvas.stroke(np.array([(x, -0.02), (x, low)]), 0.012, (34, 30, 30))
         canvas.soft(oval(x, low + 0.03, 0.1, 0.1), (255, 214, 130), 0.5, 0.035)
-        canvas.fill(np.array([(x - 0.02, low - 0.02), (x + 0.02, low - 0.02), (x + 0.06, low + 0.03), (x - 0.06, low + 0.03)]), (36, 32, 34))
+        canvas.fill(
+            np.array(
+                [
+                    (x - 0.02, low - 0.02),
+                    (x + 0.02, low - 0.02),
+                    (x + 0.06, low + 0.03),
+                    (x - 0.06, low + 0.03),
+                ]
+            ),
+            (36, 32, 34),
+        )
         canvas.fill(oval(x, low + 0.038, 0.038, 0.026), (255, 242, 190))
     counter = h * 0.64
     for index in range(6):
@@ -193,8 +244,19 @@ def cafe(canvas: Canvas, rng: np.random.Generator, w: float, h: float) -> None:
 
 
 def studio(canvas: Canvas, rng: np.random.Generator, w: float, h: float) -> None:
-    tones: tuple[Colour, ...] = ((150, 156, 166), (196, 180, 162), (120, 140, 168), (168, 140, 150), (130, 152, 138), (206, 206, 208))
+    tones: tuple[Colour, ...] = (
+        (150, 156, 166),
+        (196, 180, 162),
+        (120, 140, 168),
+        (168, 140, 150),
+        (130, 152, 138),
+        (206, 206, 208),
+    )
     colour = shade(_pick(rng, tones), rng.uniform(0.85, 1.1))
     edge = shade(colour, 0.72)
-    rows = [[edge, mix(edge, colour, 0.6), edge], [mix(edge, colour, 0.6), shade(colour, 1.14), mix(edge, colour, 0.6)], [edge, mix(edge, colour, 0.5), edge]]
+    rows = [
+        [edge, mix(edge, colour, 0.6), edge],
+        [mix(edge, colour, 0.6), shade(colour, 1.14), mix(edge, colour, 0.6)],
+        [edge, mix(edge, colour, 0.5), edge],
+    ]
     canvas.wash(rows)

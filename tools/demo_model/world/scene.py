@@ -68,9 +68,10 @@ LIGHTS: dict[str, tuple[float, float, float]] = {
 
 @dataclass(frozen=True)
 class Scene:
-    """One picture's circumstances. Positions are shares of the picture's width and height, `unit` (half a head) a
-    share of its shorter side; angles in radians; person's left and right as in the picture's mirror are not used:
-    `mirrored` says that the first arm of the pose is the one on the right of the picture."""
+    """One picture's circumstances. Positions are shares of the picture's width and height, `unit` (half a
+    head) a share of its shorter side; angles in radians; person's left and right as in the picture's
+    mirror are not used: `mirrored` says that the first arm of the pose is the one on the right of the
+    picture."""
 
     framing: Framing
     place: str
@@ -116,8 +117,8 @@ def _expression(rng: np.random.Generator) -> dict[str, float]:
         smile, mouth_open = rng.uniform(0.55, 0.9), 0.0
     elif kind < 0.62:
         smile, mouth_open = rng.uniform(0.7, 1.0), rng.uniform(0.5, 1.0)
-    elif kind < 0.88:
-        smile, mouth_open = rng.uniform(0.1, 0.4), 0.0
+    elif kind < 0.91:
+        smile, mouth_open = rng.uniform(0.2, 0.45), 0.0
     else:
         smile, mouth_open = rng.uniform(-0.5, -0.25), 0.0
     return {"smile": smile, "mouth_open": mouth_open, "brow_lift": rng.uniform(-0.02, 0.05)}
