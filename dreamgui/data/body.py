@@ -11,13 +11,14 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 from dreamgui.assets import asset
-from dreamgui.data.quiet import starting_mediapipe
+from dreamgui.data.quiet import keep_forever, starting_mediapipe
 
 POINTS = (
-    "nose", "neck", "right shoulder", "right elbow", "right wrist", "left shoulder", "left elbow", "left wrist",
+    "nose", "neck",
+    "right shoulder", "right elbow", "right wrist", "left shoulder", "left elbow", "left wrist",
     "right hip", "right knee", "right ankle", "left hip", "left knee", "left ankle",
     "right eye", "left eye", "right ear", "left ear",
 )  # fmt: skip
@@ -39,22 +40,19 @@ def detect_body(image: Image.Image) -> np.ndarray | None:
         [18, 3] float32 in the order of :data:`POINTS`: x and y in pixels, and visibility 0..1, which is 0
         outside the picture; the neck is the middle of the shoulders. None where nobody is found.
     """
-    # On pictures that aren't square mediapipe 1.2 warns that it projects the points wrongly, and misplaces
-    # them.
-    side = max(image.size)
-    view_px = min(side, _VIEW_PX)
-    square = ImageOps.pad(
-        image.convert("RGB"), (view_px, view_px), Image.Resampling.BILINEAR, centering=(0, 0)
-    )
-    with _LOCK:
-        people = _detect(_landmarker(), np.ascontiguousarray(square))
+    view = image.convert("RGB")
+    view.thumbnail((_VIEW_PX, _VIEW_PX), Image.Resampling.BILINEAR)
+    # Not made square first: mediapipe 1.2 warns of other shapes, but on drawn people the error was the same.
+    with _LOCK, starting_mediapipe():
+        people = _detect(_landmarker(), np.ascontiguousarray(view))
     if not people:
         return None
-    points = np.array([[p.x * side, p.y * side, p.visibility * p.presence] for p in people[0]], np.float32)
+    width, height = image.size
+    points = np.array([[p.x * width, p.y * height, p.visibility * p.presence] for p in people[0]], np.float32)
     body = points[list(_FROM_BLAZEPOSE)]
     shoulders = body[list(_SHOULDERS)]
     body[_NECK] = [*shoulders[:, :2].mean(axis=0), shoulders[:, 2].min()]
-    inside = (body[:, :2] >= 0).all(axis=1) & (body[:, 0] < image.width) & (body[:, 1] < image.height)
+    inside = (body[:, :2] >= 0).all(axis=1) & (body[:, 0] < width) & (body[:, 1] < height)
     body[:, 2] *= inside
     return body
 
@@ -68,12 +66,11 @@ def _detect(landmarker: Any, pixels: np.ndarray) -> list[Any]:
 
 @cache
 def _landmarker() -> Any:
-    """Made once; the first look is part of it, as it writes to the terminal too."""
-    with starting_mediapipe():
-        from mediapipe.tasks.python.core.base_options import BaseOptions
-        from mediapipe.tasks.python.vision.pose_landmarker import PoseLandmarker, PoseLandmarkerOptions
+    """Made once, as it takes a while."""
+    from mediapipe.tasks.python.core.base_options import BaseOptions
+    from mediapipe.tasks.python.vision.pose_landmarker import PoseLandmarker, PoseLandmarkerOptions
 
-        base = BaseOptions(model_asset_path=str(asset("models/pose_landmarker_full.task")))
-        landmarker = PoseLandmarker.create_from_options(PoseLandmarkerOptions(base_options=base))
-        _detect(landmarker, np.zeros((64, 64, 3), np.uint8))
+    base = BaseOptions(model_asset_path=str(asset("models/pose_landmarker_full.task")))
+    landmarker = PoseLandmarker.create_from_options(PoseLandmarkerOptions(base_options=base))
+    keep_forever(landmarker)
     return landmarker

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
 from dreamgui.data.faces import Face, detect_faces
-from dreamgui.data.framing import choose_subject
+from dreamgui.data.framing import Placement, choose_subject
 from dreamgui.data.photos import load_image, photo_bytes, shown_name
 from dreamgui.data.sniff import HEAD_BYTES, sniff
 from dreamgui.errors import BadPhoto
@@ -77,3 +78,9 @@ def square_crop(image: Image.Image, box: tuple[int, int, int, int], size_px: int
     if x1 - x0 != y1 - y0 or x0 < 0 or y0 < 0 or x1 > image.width or y1 > image.height:
         raise ValueError(f"{box} is no square inside {image.size}")
     return image.resize((size_px, size_px), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
+
+
+def cut(photograph: Photograph, placements: Sequence[Placement], size_px: int) -> list[Image.Image]:
+    """The crops of one photograph, from its kept copy, in the order of the placements."""
+    image = load_image(photograph.kept)
+    return [square_crop(image, placement.box, size_px) for placement in placements]

@@ -10,24 +10,26 @@ Every change is written at once, and read back.
 
 from __future__ import annotations
 
-import io
 import json
-import os
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dreamgui.config import Framing
 from dreamgui.data.crop import Photograph, square_crop
 from dreamgui.data.faces import Box
 from dreamgui.data.framing import Placement, place
-from dreamgui.data.photos import load_image
+from dreamgui.data.photos import load_image, photo_bytes
 from dreamgui.errors import BadPhoto, Damaged, OutOfRange, UnknownName
 from dreamgui.workspace import write_atomic
 
 MAX_CAPTION_LETTERS = 1000
+# A data set from elsewhere must not name files outside its folders.
+CropName = Annotated[str, Field(pattern=r"^\d{4,8}\.png$")]
+UploadName = Annotated[str, Field(pattern=r"^\d{4,8}\.(png|jpg)$")]
+FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
 
 
 class Entry(BaseModel):
@@ -40,9 +42,9 @@ class Entry(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-    file: str
+    file: CropName
     source: str
-    upload: str
+    upload: UploadName
     photo_size: tuple[int, int]
     box: tuple[int, int, int, int]
     face: Box
@@ -74,7 +76,7 @@ class _Sheet(BaseModel):
     size_px: int
     max_enlargement: float
     instance_prompt: str
-    uploads: str
+    uploads: FolderName
     entries: tuple[Entry, ...] = ()
 
 
@@ -89,10 +91,15 @@ class Dataset:
     def create(
         cls, folder: Path, size_px: int, max_enlargement: float, instance_prompt: str, uploads: str
     ) -> Dataset:
-        """A new, empty data set on the disk; ``uploads`` names the folder of the kept photographs on its
-        shelf.""" caption = _checked_caption(instance_prompt) sheet = _Sheet( size_px=size_px,
-        max_enlargement=max_enlargement, instance_prompt=caption, uploads=uploads ) (folder /
-        "images").mkdir(parents=True) dataset = cls(folder, sheet) dataset.save() return dataset
+        """A new, empty data set on the disk; ``uploads`` names the folder of the kept photographs."""
+        caption = _checked_caption(instance_prompt)
+        sheet = _Sheet(
+            size_px=size_px, max_enlargement=max_enlargement, instance_prompt=caption, uploads=uploads
+        )
+        (folder / "images").mkdir(parents=True)
+        dataset = cls(folder, sheet)
+        dataset.save()
+        return dataset
 
     @classmethod
     def load(cls, folder: Path) -> Dataset:
@@ -146,8 +153,8 @@ class Dataset:
         """Where the crop's picture is."""
         return self.folder / (".dropped" if entry.dropped else "images") / entry.file
 
-    def add(self, photograph: Photograph, image: Image.Image, placement: Placement) -> Entry:
-        """Cut one more crop from a photograph; ``image`` holds its pixels."""
+    def add(self, photograph: Photograph, placement: Placement, crop: Image.Image) -> Entry:
+        """Keep one more crop: the square ``placement`` of a photograph, already cut."""
         entry = Entry(
             file=f"{len(self.entries) + 1:04d}.png",
             source=photograph.source,
@@ -159,7 +166,7 @@ class Dataset:
             caption=self.instance_prompt,
             **_of_placement(placement),
         )
-        self._write_crop(entry, image)
+        self._write_crop(entry, crop)
         self._keep((*self.entries, entry))
         return entry
 
@@ -194,8 +201,8 @@ class Dataset:
             raise BadPhoto(
                 f"{entry.source}: {reason.what}.", "Keep its framing, or drop the crop."
             ) from reason
-        changed = entry.model_copy(update=_of_placement(placement))
-        self._write_crop(changed, load_image(self._upload(entry)))
+        crop = square_crop(load_image(self._upload(entry)), placement.box, self.size_px)
+        self._write_crop(entry, crop)
         return self._change(file, **_of_placement(placement))
 
     def save(self) -> None:
@@ -221,12 +228,8 @@ class Dataset:
     def _upload(self, entry: Entry) -> Path:
         return self.folder.parent.parent / "uploads" / self._sheet.uploads / entry.upload
 
-    def _write_crop(self, entry: Entry, image: Image.Image) -> None:
-        crop = square_crop(image, entry.box, self.size_px)
-        crop.info.clear()
-        buffer = io.BytesIO()
-        crop.save(buffer, "PNG")
-        _write(self.path(entry), buffer.getvalue())
+    def _write_crop(self, entry: Entry, crop: Image.Image) -> None:
+        _write(self.path(entry), photo_bytes(crop, lossless=True))
 
     def _change(self, file: str, **values: Any) -> Entry:
         changed = self.entry(file).model_copy(update=values)
@@ -238,12 +241,17 @@ class Dataset:
         self.save()
 
     def _settle(self, entry: Entry) -> None:
-        """Bring a crop's files to where dataset.json says they are: a drop may have been cut off in
-        between.""" right = self.path(entry) if right.exists(): return wrong =
-        self.path(entry.model_copy(update={"dropped": not entry.dropped})) if not wrong.exists(): raise
-        Damaged(f"The crop {right} is missing.", "Crop the photographs again.")
-        right.parent.mkdir(exist_ok=True) for suffix in (".txt", ".png"): if
-        wrong.with_suffix(suffix).exists(): os.replace(wrong.with_suffix(suffix), right.with_suffix(suffix))
+        """Bring a crop's files to where dataset.json says they are: a drop may have been cut off."""
+        right = self.path(entry)
+        if right.exists():
+            return
+        wrong = self.path(entry.model_copy(update={"dropped": not entry.dropped}))
+        if not wrong.exists():
+            raise Damaged(f"The crop {right} is missing.", "Crop the photographs again.")
+        right.parent.mkdir(exist_ok=True)
+        for suffix in (".txt", ".png"):
+            if wrong.with_suffix(suffix).exists():
+                wrong.with_suffix(suffix).replace(right.with_suffix(suffix))
 
 
 def _of_placement(placement: Placement) -> dict[str, Any]:

@@ -1,9 +1,8 @@
 """Where the faces are: mediapipe's two BlazeFace detectors, merged.
 
 BlazeFace: Bazarevsky et al. 2019, https://arxiv.org/abs/1907.05047. The short-range file sees faces that fill
-    much
-of its 128 x 128 input, the full-range file smaller ones in 192 x 192; overlapping tiles find still smaller
-ones.
+much of its 128 x 128 input, the full-range file smaller ones in 192 x 192; overlapping tiles find still
+smaller ones.
 """
 
 from __future__ import annotations
@@ -18,12 +17,14 @@ import numpy as np
 from PIL import Image
 
 from dreamgui.assets import asset
-from dreamgui.data.quiet import starting_mediapipe
+from dreamgui.data.quiet import keep_forever, starting_mediapipe
 
 Box = tuple[float, float, float, float]
 _FILES = ("models/blaze_face_short_range.tflite", "models/blaze_face_full_range.tflite")
 _LEAST_CONFIDENCE = 0.1
-_TILE_CONFIDENCE = 0.6
+_PROPOSAL = 0.3
+_SECOND_LOOK = 2.5
+_LEAST_TILE_PX = 256
 _VIEW_PX = 1024
 _SAME_FACE_IOU = 0.3
 _LOCK = threading.Lock()
@@ -53,34 +54,52 @@ class Face:
         return (self.box[0] + self.box[2]) / 2, (self.box[1] + self.box[3]) / 2
 
     def moved(self, x: float, y: float, scale: float = 1.0) -> Face:
-        """The same face in a picture that is ``scale`` times larger and begins ``x``, ``y`` pixels
-        earlier.""" x0, y0, x1, y1 = (value * scale for value in self.box) points = tuple((px * scale + x, py
-        * scale + y) for px, py in self.landmarks) return replace(self, box=(x0 + x, y0 + y, x1 + x, y1 + y),
-        landmarks=points)
+        """The same face in a picture ``scale`` times larger that begins ``x``, ``y`` pixels earlier."""
+        x0, y0, x1, y1 = (value * scale for value in self.box)
+        points = tuple((px * scale + x, py * scale + y) for px, py in self.landmarks)
+        return replace(self, box=(x0 + x, y0 + y, x1 + x, y1 + y), landmarks=points)
 
 
 def detect_faces(image: Image.Image, min_confidence: float = 0.5) -> list[Face]:
     """All faces, the surest first; safe to call from several threads.
 
+    The detectors propose; each proposal is looked at again in a square around it, where its face is large.
+    That places small faces better, and tells them from things that only looked like one from afar.
+
     Args:
         image: RGB, upright, of any size.
-        min_confidence: faces with a smaller score are left out, 0.1..1. Faces that only show in a tile need
-            0.6.
+        min_confidence: least score of a face, 0.1..1. A proposal that scored less than 0.25 above it must
+            do so at the second look.
     """
-    faces = _look(image, min_confidence)
+    faces = _sure(image, _look(image, min(_PROPOSAL, min_confidence)), min_confidence)
     for part in (2, 4):
         side = min(image.size) // part
-        if faces or side < 256:
+        if faces or side < _LEAST_TILE_PX:
             break
         for x, y in _tiles(image.size, side):
             tile = image.crop((x, y, x + side, y + side))
-            faces += [face.moved(x, y) for face in _look(tile, max(min_confidence, _TILE_CONFIDENCE))]
+            faces += [face.moved(x, y) for face in _look(tile, min(_PROPOSAL, min_confidence))]
+        faces = _sure(image, faces, min_confidence)
+    return faces
+
+
+def _sure(image: Image.Image, proposals: list[Face], min_confidence: float) -> list[Face]:
+    """The proposals that hold at the second look, merged again as two of them may turn out to be one face."""
+    convincing = max(min_confidence, min(0.75, min_confidence + 0.25))
+    faces = []
+    for proposal in merge(proposals):
+        needed = min_confidence if proposal.score >= convincing else convincing
+        x, y = proposal.center
+        reach = proposal.size_px * _SECOND_LOOK / 2
+        left, top = max(0, round(x - reach)), max(0, round(y - reach))
+        right, bottom = min(image.width, round(x + reach)), min(image.height, round(y + reach))
+        seen = _look(image.crop((left, top, right, bottom)), needed)
+        faces += [face.moved(left, top) for face in seen[:1]]
     return merge(faces)
 
 
 def merge(faces: list[Face]) -> list[Face]:
-    """Non-maximum suppression: of boxes that overlap by an IoU above 0.3, or lie in each other, the surest
-    stays."""
+    """Non-maximum suppression: of boxes with an IoU above 0.3, or in each other, the surest stays."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda face: -face.score):
         if all(_overlap(face.box, other.box) < _SAME_FACE_IOU for other in kept):
@@ -110,9 +129,8 @@ def _tiles(size: tuple[int, int], side: int) -> Iterator[tuple[int, int]]:
 def _look(image: Image.Image, min_confidence: float) -> list[Face]:
     """Both detectors over the whole picture, made smaller first: their inputs are small anyway."""
     scale = max(1.0, max(image.size) / _VIEW_PX)
-    view = image if scale == 1 else image.resize(
-        (max(1, round(image.width / scale)), max(1, round(image.height / scale))), Image.Resampling.BILINEAR, reducing_gap=2.0
-    )  # fmt: skip
+    view_size = (max(1, round(image.width / scale)), max(1, round(image.height / scale)))
+    view = image.resize(view_size, Image.Resampling.BILINEAR, reducing_gap=2.0)
     pixels = np.ascontiguousarray(view.convert("RGB"))
     with _LOCK:
         found = [detection for detector in _detectors() for detection in _detect(detector, pixels)]
@@ -153,4 +171,5 @@ def _detectors() -> list[Any]:
             options = FaceDetectorOptions(base_options=base, min_detection_confidence=_LEAST_CONFIDENCE)
             detectors.append(FaceDetector.create_from_options(options))
             _detect(detectors[-1], np.zeros((64, 96, 3), np.uint8))
+            keep_forever(detectors[-1])
     return detectors

@@ -66,7 +66,7 @@ class Placement:
     def adjustment(self) -> str:
         """What was done so that the square lies inside the photograph; empty where nothing was."""
         done = ["made smaller"] if self.shrunk else []
-        if self.moved_px > self.side_px * 0.02:
+        if self.moved_px > self.side_px * 0.05:
             done.append(f"moved by {self.moved_px} pixels")
         return " and ".join(done) + " to stay inside the photograph" if done else ""
 
@@ -74,8 +74,9 @@ class Placement:
 def place(
     framing: Framing, face: Box, photo_size: tuple[int, int], size_px: int, max_enlargement: float
 ) -> Placement:
-    """The square of this framing around a face: wide enough for the resolution, then moved, then shrunk to
-    fit.
+    """The square of this framing around a face, inside the photograph.
+
+    It is made wide enough for the resolution, no wider than the photograph, and moved inside.
 
     Args:
         framing: what is wanted.
@@ -92,7 +93,8 @@ def place(
     widest, sharpest = min(photo_size), ceil(size_px / max_enlargement)
     if widest < sharpest:
         raise BadPhoto(
-            f"the photograph has {photo_size[0]} x {photo_size[1]} pixels; a crop of {size_px} needs {sharpest} a side"
+            f"the photograph has {photo_size[0]} x {photo_size[1]} pixels; a crop of {size_px} pixels needs "
+            f"{sharpest} a side"
         )
     wanted = round(face_px / shot.aim)
     side = min(max(wanted, sharpest), widest)
@@ -100,8 +102,8 @@ def place(
         raise BadPhoto(f"the photograph shows too little around the face for the framing {framing!r}")
     if face_px / side < shot.least:
         raise BadPhoto(
-            f"a face of {face_px:.0f} pixels is too small for the framing {framing!r}: the crop would be enlarged "
-            f"{size_px * shot.least / face_px:.1f} times, the limit is {max_enlargement:g}"
+            f"a face of {face_px:.0f} pixels is too small for the framing {framing!r}: the crop would be "
+            f"enlarged {size_px * shot.least / face_px:.1f} times, the limit is {max_enlargement:g}"
         )
     middle_x, middle_y = (face[0] + face[2]) / 2, (face[1] + face[3]) / 2
     wish = (round(middle_x - side / 2), round(middle_y - side * shot.face_y))
@@ -190,8 +192,7 @@ def _is_new(index: int, placement: Placement, chosen: Sequence[tuple[int, Placem
 
 
 def missing(chosen: Sequence[Placement], shares: Mapping[Framing, float]) -> dict[Framing, int]:
-    """How many crops of a framing are clearly missing for the wanted mix: two or more, and a third of
-    them."""
+    """How many crops of a framing are clearly missing for the wanted mix: two or more, a third of them."""
     short: dict[Framing, int] = {}
     for framing in FRAMINGS:
         wanted = shares[framing] * len(chosen)

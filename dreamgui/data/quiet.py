@@ -1,10 +1,11 @@
-"""Keeps mediapipe's start-up messages off the terminal.
+"""Keeps mediapipe's messages off the terminal, at its start and at the program's end.
 
 Its C++ parts write to file descriptor 2 and, in 1.2, listen to no environment variable.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 import re
 import sys
@@ -12,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from dreamgui.errors import Damaged
 
@@ -35,8 +37,7 @@ def starting_mediapipe() -> Iterator[None]:
         except (ImportError, OSError) as error:
             raise Damaged(
                 f"The face detector can't start: {error}.",
-                "Install requirements.txt again; on Debian and Ubuntu: apt-get install libgl1 libegl1
-                libgles2.",
+                "Install requirements.txt again; on Debian: apt-get install libgl1 libegl1 libgles2.",
             ) from error
         finally:
             sys.stderr.flush()
@@ -46,3 +47,8 @@ def starting_mediapipe() -> Iterator[None]:
             for line in caught:
                 if not _CHATTER.match(line):
                     os.write(2, line)
+
+
+def keep_forever(task: Any) -> None:
+    """Never delete a mediapipe task: its ``__del__`` complains when the interpreter is already half gone."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(task))

@@ -39,8 +39,8 @@ def sniff(head: bytes) -> str:
         head: the first :data:`HEAD_BYTES` bytes, or all of a shorter file.
 
     Returns:
-        Pillow's name for what can be read ("JPEG", "PNG", "WEBP", "HEIF"), another format's usual name, "text",
-        "empty", or "" where nothing is known.
+        Pillow's name for what can be read ("JPEG", "PNG", "WEBP", "HEIF"), another format's usual name,
+        "text", "empty", or "" where nothing is known.
     """
     if not head:
         return "empty"

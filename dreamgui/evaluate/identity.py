@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,9 @@ def embed_face(image: Image.Image, face: Face | None = None) -> np.ndarray | Non
         face = max(detect_faces(image), key=lambda found: found.size_px, default=None)
     if face is None:
         return None
-    import dlib
-
-    predictor, network = _dlib_models()
+    rectangle, predictor, network = _dlib_models()
     pixels = np.ascontiguousarray(image.convert("RGB"))
-    box = dlib.rectangle(*(round(value) for value in face.box))
+    box = rectangle(*(round(value) for value in face.box))
     with _LOCK:
         return np.asarray(network.compute_face_descriptor(pixels, predictor(pixels, box)), np.float32)
 
@@ -52,9 +51,9 @@ class Likeness:
     """Likeness to the person in some reference photographs, all of the same person.
 
     The photographs' embeddings are averaged; an image's distance is the Euclidean distance of its embedding
-    to that average, and its score is 1 - distance, cut to 0..1. Photographs of the same person usually reach
-    0.55 and more, those of others 0.4 and less; in drawings only the difference between two models says
-    something.
+    to that average, and its score is 1 - distance, cut to 0..1. On the
+    photographs tried, the same person reached 0.65 and more (0.45 at 128 pixels a side), others 0.2 and less;
+    of drawings, only the difference between two models says something.
 
     Raises:
         BadPhoto: no face is found in any reference.
@@ -81,14 +80,13 @@ class Likeness:
 
 
 @cache
-def _dlib_models() -> tuple[Any, Any]:
-    """The 5-point landmark predictor and the network, from face-recognition-models' files.
+def _dlib_models() -> tuple[Any, Any, Any]:
+    """dlib's rectangle, the 5-point landmark predictor and the network, from face-recognition-models' files.
 
     That package is located without being imported, as its ``__init__`` needs ``pkg_resources``, which new
     setuptools no longer has.
     """
-    import dlib
-
+    dlib: Any = import_module("dlib")
     spec = find_spec("face_recognition_models")
     if spec is None or not spec.origin:
         raise Damaged(
@@ -96,6 +94,7 @@ def _dlib_models() -> tuple[Any, Any]:
         )
     folder = Path(spec.origin).parent / "models"
     return (
+        dlib.rectangle,
         dlib.shape_predictor(str(folder / "shape_predictor_5_face_landmarks.dat")),
         dlib.face_recognition_model_v1(str(folder / "dlib_face_recognition_resnet_model_v1.dat")),
     )

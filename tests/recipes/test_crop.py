@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import pytest
+from PIL import Image
+
+from dreamgui.config import CropJob
+from dreamgui.data.dataset import Dataset
+from dreamgui.errors import NotEnoughPhotos, OutOfRange, StopRequested
+from dreamgui.events import Cropped, Event, Note, Progress, Saved, Skipped
+from dreamgui.models.manager import Models
+from dreamgui.recipes.crop import crop
+from dreamgui.workspace import Workspace
+
+NO_MODELS = cast(Models, None)
+Kind = TypeVar("Kind", bound=Event)
+
+
+def packaged(package: str, file: str) -> Path:
+    spec = find_spec(package)
+    assert spec is not None and spec.origin is not None
+    return Path(spec.origin).parent / file
+
+
+ASTRONAUT = packaged("skimage", "data/astronaut.png")
+HOPPER = packaged("matplotlib", "mpl-data/sample_data/grace_hopper.jpg")
+COFFEE = packaged("skimage", "data/coffee.png")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path / "home")
+
+
+def stream(workspace: Workspace, photos: Sequence[Path], **settings: Any) -> Iterator[Event]:
+    return crop(CropJob(photos=tuple(photos), **settings), workspace, NO_MODELS)
+
+
+def of(kind: type[Kind], events: Sequence[Event]) -> list[Kind]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def test_real_photographs_become_a_data_set(workspace: Workspace) -> None:
+    events = list(stream(workspace, [ASTRONAUT, HOPPER], dataset="two people"))
+    crops, (saved,) = of(Cropped, events), of(Saved, events)
+    assert {event.source for event in crops} == {"astronaut.png", "grace_hopper.jpg"}
+    assert (saved.what, saved.name) == ("dataset", "two-people") and events[-1] is saved
+    dataset = Dataset.load(saved.path)
+    assert [event.saved for event in crops] == [path for path, _ in dataset.images()]
+    assert all(Image.open(event.saved).size == (512, 512) for event in crops)
+    assert [event.box for event in crops] == [entry.box for entry in dataset.entries]
+    looks = [event for event in of(Progress, events) if event.label == "Looking for faces"]
+    assert [event.done for event in looks] == [1, 2] and looks[0].total == 2
+    notes = " ".join(note.text for note in of(Note, events))
+    assert "are few; from 15 on" in notes and "called two-people" in notes
+
+
+def test_a_bad_file_is_named_and_the_others_go_on(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "letter.jpg").write_text("Dear Anna")
+    (tmp_path / "half.png").write_bytes(ASTRONAUT.read_bytes()[:50_000])
+    Image.open(HOPPER).convert("RGB").save(tmp_path / "film.jpg", "GIF")
+    tiny = Image.open(ASTRONAUT).convert("RGB").resize((200, 200))
+    tiny.save(tmp_path / "tiny.png")
+    far = Image.new("RGB", (2000, 2000), (90, 110, 90))
+    far.paste(Image.open(ASTRONAUT).convert("RGB").resize((120, 120)), (1000, 900))
+    far.save(tmp_path / "far.png")
+    bad = ["letter.jpg", "half.png", "film.jpg", "tiny.png", "far.png", "gone.jpg"]
+    events = list(
+        stream(workspace, [*(tmp_path / name for name in bad), COFFEE, HOPPER], max_enlargement=1.3)
+    )
+    reasons = {event.source: event.reason for event in of(Skipped, events)}
+    assert list(reasons) == [*bad, "coffee.png"]
+    for (name, reason), words in zip(
+        reasons.items(),
+        (
+            "plain text",
+            "can't be read",
+            "GIF",
+            "a crop of 512 pixels needs",
+            "too small",
+            "isn't there",
+            "No face",
+        ),
+        strict=True,
+    ):
+        assert name in reason and words in reason
+    assert {event.source for event in of(Cropped, events)} == {"grace_hopper.jpg"}
+    (saved,) = of(Saved, events)
+    assert [path.name for path in (workspace.root / "uploads" / saved.name).iterdir()] == ["0008.jpg"]
+
+
+def test_several_faces_and_a_cut_face_are_said(workspace: Workspace, tmp_path: Path) -> None:
+    astronaut = Image.open(ASTRONAUT).convert("RGB")
+    group = Image.new("RGB", (1324, 700), (200, 200, 200))
+    group.paste(astronaut.resize((700, 700)), (0, 0))
+    group.paste(astronaut, (800, 100))
+    group.save(tmp_path / "group.png")
+    Image.open(HOPPER).convert("RGB").crop((200, 0, 512, 600)).save(tmp_path / "cut.png")
+    events = list(stream(workspace, [tmp_path / "group.png", tmp_path / "cut.png"], size_px=256))
+    notes = [note.text for note in of(Note, events)]
+    assert any("group.png: 2 faces" in text for text in notes)
+    assert any("cut.png: the face touches the photograph's edge" in text for text in notes)
+    for event in of(Cropped, events):
+        if event.source == "group.png":
+            assert event.box[2] < 850, "only the larger person is in the crop"
+
+
+def test_no_usable_photograph_leaves_nothing_behind(workspace: Workspace, tmp_path: Path) -> None:
+    run = stream(workspace, [COFFEE])
+    with pytest.raises(NotEnoughPhotos, match="Of 1 files none"):
+        list(run)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NotEnoughPhotos, match="Of 0 files none"):
+        list(stream(workspace, [tmp_path / "empty"]))
+    assert not workspace.names("datasets") and not workspace.names("uploads")
+
+
+def test_shares_above_one_are_refused(workspace: Workspace) -> None:
+    with pytest.raises(OutOfRange, match="more than 1"):
+        list(stream(workspace, [HOPPER], close_up_share=0.8, medium_share=0.4))
+
+
+def test_a_second_data_set_of_the_same_name_overwrites_nothing(workspace: Workspace) -> None:
+    first, second = (of(Saved, list(stream(workspace, [HOPPER])))[0] for _ in range(2))
+    assert (first.name, second.name) == ("my-photos", "my-photos-2")
+    assert Dataset.load(first.path).entries == Dataset.load(second.path).entries
+    assert len(workspace.names("uploads")) == 2
+
+
+def test_stop_keeps_the_crops_so_far(workspace: Workspace) -> None:
+    run = stream(workspace, [ASTRONAUT, HOPPER])
+    assert any(isinstance(event, Cropped) for event in run)
+    assert hasattr(run, "throw")
+    events = [run.throw(StopRequested()), *run]  # type: ignore[attr-defined]
+    (saved,) = of(Saved, events)
+    assert len(Dataset.load(saved.path).entries) == 1
+
+
+def test_stop_before_the_first_crop_leaves_nothing(workspace: Workspace) -> None:
+    run = stream(workspace, [ASTRONAUT, HOPPER] * 3)
+    next(run)
+    with pytest.raises(StopRequested):
+        run.throw(StopRequested())  # type: ignore[attr-defined]
+    assert not workspace.names("datasets") and not workspace.names("uploads")
