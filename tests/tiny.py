@@ -1,16 +1,23 @@
-"""Models of random weights with Stable Diffusion 1.5's classes, small enough for a test: about 2 million numbers."""
+"""Models of random weights with Stable Diffusion 1.5's classes, small enough for a test: about 2 million
+numbers."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
+from PIL import Image
+from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from dreamgui.assets import asset
 from dreamgui.models.cards import ModelCard, write_model
+from dreamgui.models.layout import read_layout
+from dreamgui.models.single_file import write_single_file
 from dreamgui.workspace import Workspace, new_folder
 
 WIDTH = 32
@@ -36,16 +43,17 @@ def tiny_unet(size_px: int = 64, **changes: object) -> UNet2DConditionModel:
 
 def tiny_vae(size_px: int = 64) -> AutoencoderKL:
     """An autoencoder with 4 latent channels and factor 8."""
-    return AutoencoderKL(
-        sample_size=size_px,
-        block_out_channels=(16, 16, 32, 32),
-        layers_per_block=1,
-        latent_channels=4,
-        norm_num_groups=8,
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        scaling_factor=0.18215,
-    )
+    settings: dict[str, Any] = {
+        "sample_size": size_px,
+        "block_out_channels": (16, 16, 32, 32),
+        "layers_per_block": 1,
+        "latent_channels": 4,
+        "norm_num_groups": 8,
+        "down_block_types": ("DownEncoderBlock2D",) * 4,
+        "up_block_types": ("UpDecoderBlock2D",) * 4,
+        "scaling_factor": 0.18215,
+    }
+    return AutoencoderKL(**settings)
 
 
 def tiny_text_encoder() -> CLIPTextModel:
@@ -68,7 +76,8 @@ def tiny_text_encoder() -> CLIPTextModel:
 
 
 def make_tiny_base(workspace: Workspace, name: str = "tiny", size_px: int = 64, seed: int = 0) -> Path:
-    """Put a base model of random weights (fp16) into the workspace's models; its pictures are ``size_px`` square."""
+    """Put a base model of random weights (fp16) into the workspace's models; its pictures are ``size_px``
+    square."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         parts = {"unet": tiny_unet(size_px), "vae": tiny_vae(size_px), "text_encoder": tiny_text_encoder()}
@@ -96,3 +105,31 @@ def make_tiny_controlnet(base: Path, kind: str = "canny", seed: int = 1) -> Path
     folder = base / "controlnet" / kind
     model.half().save_pretrained(folder)
     return folder
+
+
+def make_tiny_file(base: Path, target: Path) -> Path:
+    """Write a tiny base as one file in LDM's layout."""
+    write_single_file(base, read_layout(base), target)
+    return target
+
+
+def make_tiny_bundle(base: Path, assets: Path) -> Path:
+    """Fill a folder like the project's assets, whose demo model is this tiny base in two parts.
+
+    For ``monkeypatch.setattr("dreamgui.assets.ASSETS", assets)``.
+    """
+    demo = assets / "demo"
+    for part in ("unet", "vae", "text_encoder", "scheduler"):
+        (demo / "config" / part).mkdir(parents=True)
+        for config in (base / part).glob("*.json"):
+            shutil.copy(config, demo / "config" / part)
+    if (base / "controlnet").is_dir():
+        shutil.copytree(base / "controlnet", demo / "controlnet")
+    (demo / "photos").mkdir()
+    Image.new("RGB", (96, 64), "teal").save(demo / "photos" / "01.jpg")
+    (demo / "card.json").write_text(json.dumps({"size_px": 64, "recommended": {"lora": {"steps": 5}}}))
+    tensors = load_file(make_tiny_file(base, assets / "whole.safetensors"))
+    for number, keys in enumerate((sorted(tensors)[::2], sorted(tensors)[1::2]), start=1):
+        save_file({key: tensors[key] for key in keys}, demo / f"portraits-0000{number}-of-00002.safetensors")
+    (assets / "sd15").symlink_to(asset("sd15"))
+    return demo

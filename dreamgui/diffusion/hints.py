@@ -22,8 +22,8 @@ _BROKEN = "controlnet_aux.mediapipe_face"
 def _open_pose() -> Any:
     """controlnet_aux's OpenPose package, imported at the first use because that takes about four seconds.
 
-    controlnet_aux 0.0.10 reads ``mediapipe.solutions`` at import, which mediapipe has no longer: a stub stands
-    in for the one package that does so. ``tests/diffusion/test_hints.py`` tells when it is no longer needed.
+    controlnet_aux 0.0.10 reads ``mediapipe.solutions`` at import, which mediapipe no longer has: a stub
+    stands in for the one package that does so. ``tests/diffusion/test_hints.py`` tells when it may go.
     """
     stub = types.ModuleType(_BROKEN)
     stub.MediapipeFaceDetector = None  # pyright: ignore[reportAttributeAccessIssue]
@@ -36,8 +36,8 @@ def _open_pose() -> Any:
 def canny_map(image: Image.Image, low: int = 100, high: int = 200) -> Image.Image:
     """Edges by Canny's method, white on black, as RGB at the picture's own size.
 
-    For sides that are multiples of 64 the same map as controlnet_aux's ``CannyDetector`` gives; that one rounds
-    other sides, so the map would no longer lie over the drawing.
+    For sides that are multiples of 64 the same map as controlnet_aux's ``CannyDetector`` gives; that one
+    rounds other sides, so the map would no longer lie over the drawing.
 
     Args:
         image: the picture at the drawing's size.
@@ -65,8 +65,8 @@ def visible_points(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def pose_map(points: np.ndarray, size: tuple[int, int]) -> Image.Image:
     """The coloured OpenPose skeleton on black that pose ControlNets were trained on.
 
-    controlnet_aux draws limbs 8 pixels wide whatever the size, right for a side of 512; so the skeleton is
-    drawn with the shorter side at 512 pixels and then brought to the wanted size.
+    controlnet_aux draws limbs 8 pixels wide whatever the size; Stable Diffusion 1.5's ControlNet saw them at
+    512 pixels. So a larger map is drawn with its shorter side at 512 and enlarged; a smaller one as it is.
 
     Args:
         points: [18, 3] in OpenPose's order: x and y in pixels of a picture of this size, visibility 0..1.
@@ -81,7 +81,7 @@ def pose_map(points: np.ndarray, size: tuple[int, int]) -> Image.Image:
     body = open_pose.BodyResult(
         keypoints, total_score=1.0, total_parts=len(keypoints) - keypoints.count(None)
     )
-    scale = SKELETON_PX / min(size)
+    scale = min(1.0, SKELETON_PX / min(size))
     canvas = open_pose.draw_poses(
         [open_pose.PoseResult(body, None, None, None)],
         round(height * scale),
@@ -89,5 +89,4 @@ def pose_map(points: np.ndarray, size: tuple[int, int]) -> Image.Image:
         draw_hand=False,
         draw_face=False,
     )
-    drawn = Image.fromarray(canvas)
-    return drawn.resize(size, Image.Resampling.BOX if scale > 1 else Image.Resampling.BICUBIC)
+    return Image.fromarray(canvas).resize(size, Image.Resampling.BICUBIC)

@@ -10,7 +10,7 @@ from dreamgui.evaluate.intervals import Interval
 _STYLE = """<style>
 .c-text { font: 13px system-ui, sans-serif; fill: #3c4048 }
 .c-soft { font: 12px system-ui, sans-serif; fill: #7a7f89 }
-.c-axis { stroke: #b9bcc2; stroke-opacity: .5 }
+.c-axis { stroke: #8a8f98; stroke-opacity: .28 }
 @media (prefers-color-scheme: dark) { .c-text { fill: #d8d6d1 } .c-soft { fill: #9a9fa9 } }
 </style>"""
 # Okabe and Ito's colours, told apart by colour-blind readers: https://jfly.uni-koeln.de/color/

@@ -20,6 +20,7 @@ from dreamgui.evaluate.document import (
 )
 
 _PICTURE_PX = 128
+_ROW_PX = 900
 
 
 def to_markdown(document: Document) -> str:
@@ -35,7 +36,8 @@ def plain(text: str) -> str:
 
 
 def _attribute(text: str) -> str:
-    return plain(text).replace('"', "&quot;").replace("\\", "")
+    """Text in an HTML attribute in Markdown: every sign that either could read is written as a number."""
+    return re.sub(r"[^\w .,:;+/-]", lambda sign: f"&#{ord(sign[0])};", " ".join(text.split()))
 
 
 def _picture(shot: Shot, width_px: int = _PICTURE_PX) -> str:
@@ -90,5 +92,6 @@ def _(block: Chart) -> str:
 @_block.register
 def _(block: Gallery) -> str:
     header = _row(tuple(plain(shot.note) for shot in block.shots))
-    pictures = _row(tuple(_picture(Shot(shot.path, shot.alt), 2 * _PICTURE_PX) for shot in block.shots))
+    width_px = min(2 * _PICTURE_PX, _ROW_PX // len(block.shots))
+    pictures = _row(tuple(_picture(Shot(shot.path, shot.alt), width_px) for shot in block.shots))
     return "\n".join([header, _row(("---",) * len(block.shots)), pictures])

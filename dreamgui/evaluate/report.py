@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import io
-import os
 import platform
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from PIL import Image
 
-from dreamgui import __version__
+import dreamgui
 from dreamgui.errors import Damaged
-from dreamgui.evaluate.document import Document, Shot
+from dreamgui.evaluate.document import Document
 from dreamgui.evaluate.html import to_html
 from dreamgui.evaluate.markdown import to_markdown
 from dreamgui.workspace import read_json, write_atomic, write_json
@@ -58,21 +56,10 @@ def _read_back(document: Document, folder: Path) -> None:
 
 def versions() -> dict[str, str]:
     """What the figures of a report were made with."""
-    found = {"dreamgui": __version__, "python": platform.python_version(), "system": platform.system()}
+    found = {"dreamgui": dreamgui.__version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             found[package] = "missing"
     return found
-
-
-def machine(device: str) -> str:
-    """The machine in words, for instance "cpu, 2 cores, linux"."""
-    return f"{device}, {os.cpu_count()} cores, {sys.platform}"
-
-
-def shot(picture: Image.Image, path: str, alt: str, note: str, pictures: dict[str, Image.Image]) -> Shot:
-    """Put a picture among the report's and return its place in the text."""
-    pictures[path] = picture
-    return Shot(path, alt, note)

@@ -30,7 +30,7 @@ def contact_sheet(
     font, small = ImageFont.load_default(15), ImageFont.load_default(13)
     row_labels, column_labels = (
         [_wrapped(text, 21) for text in rows],
-        [_wrapped(text, cell_px // 8) for text in columns],
+        [_wrapped(text, cell_px // 7) for text in columns],
     )
     left = 2 * _GAP_PX + int(
         max((font.getlength(line) for text in row_labels for line in text.split("\n")), default=0)

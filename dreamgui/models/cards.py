@@ -16,10 +16,19 @@ from dreamgui.workspace import write_json
 Family = Literal["sd15", "demo"]
 MODEL_CARD = "dreamgui.json"
 RUN_CARD = "run.json"
+# The field's usual settings for one person's face (diffusers' DreamBooth page, kohya's presets,
+# TheLastBen's notebook).
+SD15_RECOMMENDED: dict[str, dict[str, Any]] = {
+    "unet": {"learning_rate": 2e-6, "steps": 1200, "batch_size": 1, "class_count": 200},
+    "lora": {"learning_rate": 1e-4, "steps": 1500, "batch_size": 1, "rank": 8, "class_count": 200},
+    "class_images": {"class_steps": 20, "class_guidance_scale": 5.0, "class_count": 200},
+    "draw": {"steps": 25, "guidance_scale": 5.0, "scheduler": "dpm++"},
+}
 
 
 class Card(BaseModel):
-    """A small JSON file beside weights. Unknown fields are kept out, so an older program reads a newer card."""
+    """A small JSON file beside weights. Unknown fields are kept out, so an older program reads a newer
+    card."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
 
@@ -44,7 +53,8 @@ class ModelCard(Card):
 
 
 class RunCard(Card):
-    """``runs/NAME/run.json``. ``rank`` and ``alpha`` are None for a full UNet; ``job`` is the TrainJob as JSON."""
+    """``runs/NAME/run.json``. ``rank`` and ``alpha`` are None for a full UNet; ``job`` is the TrainJob as
+    JSON."""
 
     name: str
     kind: Method
@@ -62,7 +72,8 @@ class RunCard(Card):
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What to draw with: a base, and on it a run's UNet or LoRA (at a strength), and a ControlNet ("canny", "pose")."""
+    """What to draw with: a base, and on it a run's UNet or LoRA (at a strength), and a ControlNet
+    ("canny", "pose")."""
 
     base: str
     unet_run: str = ""
@@ -84,7 +95,9 @@ def read_card(path: Path, kind: type[AnyCard]) -> AnyCard:
         return kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, ValidationError) as error:
         cause = str(error).splitlines()[0]
-        raise Damaged(f"{path} can't be read: {cause}.", "Convert the model or train the run again.") from error
+        raise Damaged(
+            f"{path} can't be read: {cause}.", "Convert the model or train the run again."
+        ) from error
 
 
 def write_model(folder: Path, card: ModelCard) -> None:

@@ -12,7 +12,13 @@ __all__ = ["LORA_FILE", "UNET_FILE", "Catalog", "ModelCard", "ModelSpec", "RunCa
 
 LORA_FILE = "pytorch_lora_weights.safetensors"
 UNET_FILE = "unet/diffusion_pytorch_model.safetensors"
-_PARTS = ("unet/config.json", UNET_FILE, "vae/config.json", "text_encoder/config.json", "tokenizer/vocab.json")
+_PARTS = (
+    "unet/config.json",
+    UNET_FILE,
+    "vae/config.json",
+    "text_encoder/config.json",
+    "tokenizer/vocab.json",
+)
 
 
 class Catalog:

@@ -65,9 +65,17 @@ def load_vae(folder: Path, device: torch.device, dtype: torch.dtype) -> Autoenco
 def load_text_encoder(folder: Path, device: torch.device, dtype: torch.dtype) -> CLIPTextModel:
     """The text encoder of a model's folder, frozen."""
     try:
-        model = CLIPTextModel.from_pretrained(
-            folder / "text_encoder", dtype=dtype, use_safetensors=True, local_files_only=True
+        kind: Any = CLIPTextModel
+        model, report = kind.from_pretrained(
+            folder / "text_encoder",
+            dtype=dtype,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
         )
+        # transformers fills what is missing with random numbers and only warns.
+        if report["missing_keys"] or report["mismatched_keys"]:
+            raise ValueError(f"keys are missing: {sorted(report['missing_keys'])[:3]}")
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _damaged(folder / "text_encoder", error) from error
     return _place(model, device)
@@ -88,8 +96,9 @@ def load_controlnet(
 ) -> ControlNetModel:
     """The ControlNet of this kind that belongs to a base model.
 
-    It is looked for in the model's own folder, then, for Stable Diffusion 1.5, at the folder or Hugging Face id in
-    the environment variable DREAMGUI_CONTROLNET_CANNY (or _POSE), else under lllyasviel's usual id.
+    It is looked for in the model's own folder, then, for Stable Diffusion 1.5, at the folder or Hugging
+    Face id in the environment variable DREAMGUI_CONTROLNET_CANNY (or _POSE), else under lllyasviel's
+    usual id.
 
     Raises:
         BadInput: there is none, or it can't be fetched.
@@ -100,18 +109,28 @@ def load_controlnet(
     variable = f"DREAMGUI_CONTROLNET_{kind.upper()}"
     if card.family != "sd15" or kind not in HUB_CONTROLNETS:
         raise BadInput(
-            f"The model {card.name!r} has no ControlNet for {kind!r}.", f"Put a diffusers folder at {own} to add one."
+            f"The model {card.name!r} has no ControlNet for {kind!r}.",
+            f"Put a diffusers folder at {own} to add one.",
         )
     source = os.environ.get(variable) or HUB_CONTROLNETS[kind]
     try:
-        # The small default timeout of the hub's client would otherwise be retried for minutes without a network.
-        model = ControlNetModel.from_pretrained(source, torch_dtype=dtype, local_files_only=Path(source).is_dir())
+        model = _controlnet_from(source, dtype)
     except (OSError, ValueError) as error:
         raise BadInput(
             f"The {kind} ControlNet {source!r} can't be fetched: {str(error).splitlines()[0]}",
             f"Connect to the network once, or set {variable} to a folder that holds it.",
         ) from error
     return _place(model, device)
+
+
+def _controlnet_from(source: str, dtype: torch.dtype) -> ControlNetModel:
+    """From a folder or the hub's cache if it is there; asking the hub without a network takes 25 s."""
+    try:
+        return ControlNetModel.from_pretrained(source, torch_dtype=dtype, local_files_only=True)
+    except OSError:
+        if Path(source).exists() or Path(source).is_absolute():
+            raise
+        return ControlNetModel.from_pretrained(source, torch_dtype=dtype)
 
 
 def swap_weights(module: Any, path: Path) -> None:
@@ -136,4 +155,6 @@ def _diffusers_part(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
 
 
 def _damaged(path: Path, error: Exception) -> Damaged:
-    return Damaged(f"{path} can't be loaded: {str(error).splitlines()[0]}", "Convert the model or train the run again.")
+    return Damaged(
+        f"{path} can't be loaded: {str(error).splitlines()[0]}", "Convert the model or train the run again."
+    )

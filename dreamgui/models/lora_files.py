@@ -1,7 +1,8 @@
 """LoRA adapters: made for training, saved, read, attached to a UNet and taken off again.
 
 Files hold diffusers' keys (``unet.`` in front, ``lora_A`` and ``lora_B`` as peft names them) and load with
-``StableDiffusionPipeline.load_lora_weights``; kohya's keys are in :mod:`dreamgui.models.kohya`.
+``StableDiffusionPipeline.load_lora_weights``; a file in kohya's keys (:mod:`dreamgui.models.kohya`) is
+read as well.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from safetensors.torch import save
 
 from dreamgui.config import LoraTargets
 from dreamgui.errors import BadModelFile
+from dreamgui.models import kohya
+from dreamgui.models.cards import ModelCard
 from dreamgui.workspace import write_atomic
 
 ADAPTER = "dreamgui"
@@ -33,7 +36,8 @@ TARGETS: dict[LoraTargets, list[str]] = {"attention": _ATTENTION, "attention+con
 
 @dataclass(frozen=True)
 class LoraSettings:
-    """Size and place of a new adapter. ``alpha / rank`` scales what it adds; ``seed`` fixes its first weights."""
+    """Size and place of a new adapter. ``alpha / rank`` scales what it adds; ``seed`` fixes its first
+    weights."""
 
     rank: int
     alpha: float
@@ -49,10 +53,14 @@ class LoraFile:
     metadata: dict[str, str]
 
     @property
-    def adapter_metadata(self) -> dict[str, Any] | None:
-        """What peft's LoraConfig is made from (rank, alpha, target modules), or None where the file doesn't say."""
+    def adapter_settings(self) -> dict[str, Any] | None:
+        """What peft's LoraConfig is made from (r, lora_alpha, target_modules...), or None where the file
+        doesn't say."""
         text = self.metadata.get(ADAPTER_METADATA)
-        return json.loads(text) if text else None
+        if not text:
+            return None
+        entries = json.loads(text).items()
+        return {key.removeprefix(PREFIX): value for key, value in entries if key.startswith(PREFIX)}
 
 
 def add_lora(unet: Any, settings: LoraSettings) -> None:
@@ -76,27 +84,56 @@ def add_lora(unet: Any, settings: LoraSettings) -> None:
             parameter.data = parameter.data.float()
 
 
+def lora_metadata(job_json: str, card: ModelCard, rank: int, alpha: float) -> dict[str, str]:
+    """Texts for a file's header: the job, the base it was trained on, and what kohya's and A1111's
+    readers show."""
+    return {
+        "dreamgui_job": job_json,
+        "dreamgui_base": card.name,
+        "dreamgui_base_sha256": card.sha256,
+        "ss_network_module": "networks.lora",
+        "ss_network_dim": str(rank),
+        "ss_network_alpha": str(alpha),
+        "ss_sd_model_name": card.name,
+    }
+
+
 def save_lora(
     path: Path, unet: Any, metadata: Mapping[str, str] | None = None, dtype: torch.dtype = torch.float16
 ) -> None:
     """Write the UNet's adapter to a file that diffusers loads, its alpha included.
 
     Args:
-        metadata: further texts for the header, for instance ``{"job": job.model_dump_json()}``.
+        metadata: further texts for the header, see :func:`lora_metadata`.
+        dtype: of the file; a checkpoint that training goes on from wants fp32.
     """
     layers = get_peft_model_state_dict(unet, adapter_name=ADAPTER)
     tensors = {PREFIX + key: value.detach().to("cpu", dtype).contiguous() for key, value in layers.items()}
     config = unet.peft_config[ADAPTER].to_dict()
-    plain = {PREFIX + key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
-    header = {"format": "pt", ADAPTER_METADATA: json.dumps(plain, indent=2, sort_keys=True), **(metadata or {})}
-    write_atomic(path, save(tensors, header))
+    plain = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
+    write_lora(path, LoraFile(tensors, {**_adapter_header(plain), **(metadata or {})}))
 
 
-def read_lora(path: Path) -> LoraFile:
-    """Read a LoRA in diffusers' keys.
+def write_lora(path: Path, file: LoraFile) -> None:
+    """Write a LoRA in diffusers' keys, atomically."""
+    write_atomic(path, save(file.tensors, {"format": "pt", **file.metadata}))
+
+
+def export_kohya(source: Path, target: Path) -> None:
+    """Write a LoRA of ours in kohya's keys with its alpha, as A1111, ComfyUI and kohya read it."""
+    file = read_lora(source)
+    settings = file.adapter_settings or {}
+    tensors = kohya.to_kohya(file.tensors, settings.get("lora_alpha"), settings.get("alpha_pattern") or {})
+    metadata = {key: value for key, value in file.metadata.items() if key != ADAPTER_METADATA}
+    write_atomic(target, save(tensors, {"format": "pt", **metadata}))
+
+
+def read_lora(path: Path, unet: Any | None = None) -> LoraFile:
+    """Read a LoRA in diffusers' keys, or, given the UNet it is for, in kohya's.
 
     Raises:
-        BadModelFile: it isn't a readable safetensors file, or holds no UNet adapter.
+        BadModelFile: it isn't a readable safetensors file, holds no UNet adapter, or is made for another
+            model.
     """
     try:
         with safe_open(path, "pt") as file:
@@ -104,17 +141,36 @@ def read_lora(path: Path) -> LoraFile:
             metadata = dict(file.metadata() or {})
     except (OSError, SafetensorError) as error:
         raise BadModelFile(f"{path.name} can't be read: {error}.", "Train or download it again.") from error
-    if not any(key.startswith(PREFIX) and ".lora" in key for key in tensors):
-        raise BadModelFile(f"{path.name} holds no LoRA for a UNet.", "Choose a LoRA for Stable Diffusion 1.5.")
+    if unet is not None and kohya.is_kohya(tensors):
+        tensors, settings = kohya.from_kohya(path.name, tensors, unet)
+        metadata |= _adapter_header(settings)
+    if not any(key.startswith(PREFIX) and "lora" in key for key in tensors):
+        raise BadModelFile(
+            f"{path.name} holds no LoRA for a UNet.", "Choose a LoRA for Stable Diffusion 1.5."
+        )
     return LoraFile(tensors, metadata)
 
 
 def attach_lora(unet: Any, path: Path, scale: float = 1.0) -> None:
-    """Put a saved adapter into the UNet at a strength (1 is as trained)."""
-    file = read_lora(path)
-    unet.load_lora_adapter(
-        file.tensors, prefix="unet", adapter_name=ADAPTER, metadata=file.adapter_metadata, low_cpu_mem_usage=True
-    )
+    """Put a saved adapter into the UNet at a strength (1 is as trained).
+
+    Raises:
+        BadModelFile: it can't be read, or its shapes aren't this UNet's.
+    """
+    file = read_lora(path, unet)
+    settings = file.adapter_settings
+    prefixed = {PREFIX + key: value for key, value in settings.items()} if settings else None
+    tensors = {key: value.to(unet.dtype) for key, value in file.tensors.items()}
+    try:
+        unet.load_lora_adapter(
+            tensors, prefix="unet", adapter_name=ADAPTER, metadata=prefixed, low_cpu_mem_usage=True
+        )
+    except (RuntimeError, ValueError, KeyError) as error:
+        detach_lora(unet)
+        raise BadModelFile(
+            f"{path.name} doesn't fit this model: {str(error).splitlines()[0]}",
+            "Choose a LoRA that was made for it.",
+        ) from error
     unet.set_adapters(ADAPTER, scale)
 
 
@@ -122,3 +178,8 @@ def detach_lora(unet: Any) -> None:
     """Take the adapter and its wrapped layers out again; ``delete_adapters`` would leave the wrapping."""
     unet.unload_lora()
     unet.requires_grad_(False)
+
+
+def _adapter_header(settings: Mapping[str, Any]) -> dict[str, str]:
+    prefixed = {PREFIX + key: value for key, value in settings.items()}
+    return {ADAPTER_METADATA: json.dumps(prefixed, indent=2, sort_keys=True)}

@@ -48,7 +48,8 @@ class Models:
         catalog: which models and runs exist.
         device: where models live.
         dtype: number format for drawing: fp16 on a GPU, fp32 on the CPU.
-        train_dtype: compute format for training: bf16 where the GPU has it, fp16 on other CUDA GPUs, else fp32.
+        train_dtype: compute format for training: bf16 where the GPU has it, fp16 on other CUDA GPUs, else
+            fp32.
     """
 
     def __init__(self, workspace: Workspace, device: torch.device | None = None) -> None:
@@ -110,7 +111,8 @@ class Models:
             try:
                 yield parts
             finally:
-                # The borrower may still hold these parts; without the reference the memory comes back at once.
+                # The borrower may still hold these parts; without the reference the memory comes back at
+                # once.
                 del unet, parts
                 _give_back_memory()
 
@@ -194,7 +196,8 @@ class Models:
             loading.swap_weights(base.parts.unet, base.folder / UNET_FILE)
 
     def _drop_unet(self, base: _Base) -> None:
-        base.parts.unet = base.parts.unet.to("meta")
+        unet: Any = base.parts.unet
+        unet.to("meta")
         base.has_unet = False
         self._controlnet = None
         _give_back_memory()

@@ -20,19 +20,32 @@ from dreamgui.errors import OutOfRange
 from dreamgui.services import Services
 
 SLIDER_STEPS = 200
-NOTHING_YET = {
-    "models": "none yet: the Convert tab makes one",
-    "bases": "none yet: the Convert tab makes one",
-    "datasets": "none yet: the Dataset tab makes one",
-    "runs": "none yet: the Train tab makes one",
+SLIDER_INTEGERS = 254
+WORDS = {
+    "unet": "Whole UNet",
+    "lora": "LoRA",
+    "canny": "Edges (canny)",
+    "pose": "Pose",
+    "attention": "Attention",
+    "attention+conv": "Attention and convolutions",
+}
+MAKERS = {"models": "Convert", "bases": "Convert", "datasets": "Dataset", "runs": "Train"}
+SENTENCES = {
+    "missing": "This is needed.",
+    "less_than_equal": "At most {le}.",
+    "greater_than_equal": "At least {ge}.",
+    "greater_than": "More than {gt}.",
+    "multiple_of": "A multiple of {multiple_of}.",
+    "too_short": "This is needed.",
+    "too_long": "At most {max_length}.",
 }
 
 
 class Form:
     """The widgets of one job's form.
 
-    A tab places fields one by one with :meth:`show` (or gives its own widget with :meth:`own`), and the rest, folded
-    away, with :meth:`fold`. Widgets are then called ``PREFIX-FIELD`` in the page.
+    A tab places fields one by one with :meth:`show` (or gives its own widget with :meth:`own`), and the rest,
+    folded away, with :meth:`fold`. Widgets are then called ``PREFIX-FIELD`` in the page.
     """
 
     def __init__(self, model: type[JobConfig], services: Services, prefix: str) -> None:
@@ -40,6 +53,7 @@ class Form:
         self.services = services
         self.prefix = prefix
         self._widgets: dict[str, Component] = {}
+        self._folded: set[str] = set()
 
     def show(self, name: str, **options: Any) -> Component:
         """The widget of a field, made from the model; ``options`` change what it is made with."""
@@ -57,6 +71,7 @@ class Form:
             for name in self.model.model_fields:
                 if name not in self._widgets and name not in skip:
                     self.show(name)
+                    self._folded.add(name)
 
     def __getitem__(self, name: str) -> Component:
         return self._widgets[name]
@@ -80,17 +95,22 @@ class Form:
         return make_config(self.model, self._given(values) | others)
 
     def check(self, *values: Any) -> list[dict[str, Any]]:
-        """Gradio's verdict on each widget's value: what is wrong is said below the widget itself."""
+        """Gradio's verdict on each widget's value: what is wrong is said at the widget itself.
+
+        Folded widgets count as right here, as nobody would see it: :meth:`read` names their faults.
+        """
         given = self._given(values)
         faults = _faults(self.model, given)
-        for name in self.names:
-            if _extra(self.model.model_fields[name], "choices") and not given.get(name):
-                faults[name] = f"Choose one ({NOTHING_YET[_extra(self.model.model_fields[name], 'choices')]})."
+        for name in self._folded:
+            faults.pop(name, None)
+        for name in self._chooser_names:
+            if not given.get(name):
+                faults[name] = f"Choose one; {self._maker(name)} makes it."
         return [gr.validate(name not in faults, faults.get(name, "")) for name in self.names]
 
     def prefill(self, settings: Mapping[str, Any]) -> list[Any]:
         """Updates that put these settings into the widgets and leave all others as they are."""
-        return [gr.update(value=_to_widget(settings[name])) if name in settings else gr.skip() for name in self.names]
+        return [self._filled(name, settings[name]) if name in settings else gr.skip() for name in self.names]
 
     @property
     def choosers(self) -> list[Component]:
@@ -98,17 +118,25 @@ class Form:
         return [self._widgets[name] for name in self._chooser_names]
 
     def refresh(self, *values: Any) -> Any:
-        """Updates of :attr:`choosers`, from their values: today's choices; a value that is gone gives way to a default."""
+        """Updates of :attr:`choosers` from their values: what is gone gives way to a default."""
         updates = []
         for name, value in zip(self._chooser_names, values, strict=True):
             field = self.model.model_fields[name]
             choices, many = self._choices(field), _is_many(field.annotation)
-            updates.append(gr.update(choices=choices, value=_still_there(value, choices, many)))
+            info = "" if choices else f"None yet: {self._maker(name)} makes one."
+            updates.append(gr.update(choices=choices, value=_still_there(value, choices, many), info=info))
         return updates[0] if len(updates) == 1 else updates
 
     @property
     def _chooser_names(self) -> list[str]:
         return [name for name in self.names if _extra(self.model.model_fields[name], "choices")]
+
+    def _filled(self, name: str, value: Any) -> Any:
+        choices = self._choices(self.model.model_fields[name])
+        return gr.update(value=value, choices=choices) if choices else gr.update(value=_to_widget(value))
+
+    def _maker(self, name: str) -> str:
+        return MAKERS[_extra(self.model.model_fields[name], "choices")]
 
     def _given(self, values: tuple[Any, ...]) -> dict[str, Any]:
         return dict(zip(self.names, values, strict=True))
@@ -126,7 +154,11 @@ class Form:
 
     def _options(self, name: str, field: FieldInfo) -> dict[str, Any]:
         default = None if field.is_required() else _to_widget(field.default)
-        return {"label": field.description, "value": default, "elem_id": f"{self.prefix}-{name.replace('_', '-')}"}
+        return {
+            "label": field.description,
+            "value": default,
+            "elem_id": f"{self.prefix}-{name.replace('_', '-')}",
+        }
 
 
 def make_config(model: type[JobConfig], values: Mapping[str, Any]) -> JobConfig:
@@ -142,8 +174,11 @@ def make_config(model: type[JobConfig], values: Mapping[str, Any]) -> JobConfig:
 
 
 def _without_blanks(model: type[JobConfig], values: Mapping[str, Any]) -> dict[str, Any]:
-    """An emptied number or chooser counts as "not said", unless None is a value of its own."""
-    return {name: value for name, value in values.items() if value is not None or model.model_fields[name].default is None}
+    """An emptied number or chooser counts as "not said"; so does 0 where a number may be left open, as gradio
+    shows such a number as 0 before it is touched."""
+    may_be_open = {name for name, field in model.model_fields.items() if field.default is None}
+    blanks = {name for name, value in values.items() if value is None or (value == 0 and name in may_be_open)}
+    return {name: value for name, value in values.items() if name not in blanks}
 
 
 def _faults(model: type[JobConfig], values: Mapping[str, Any]) -> dict[str, str]:
@@ -151,8 +186,13 @@ def _faults(model: type[JobConfig], values: Mapping[str, Any]) -> dict[str, str]
     try:
         model.model_validate(_without_blanks(model, values))
     except ValidationError as error:
-        return {str(item["loc"][0]) if item["loc"] else "": f"{item['msg']}." for item in error.errors()}
+        return {str(item["loc"][0]) if item["loc"] else "": _sentence(item) for item in error.errors()}
     return {}
+
+
+def _sentence(item: Mapping[str, Any]) -> str:
+    """A fault in a few words, as there is little room at a widget."""
+    return SENTENCES.get(item["type"], f"{item['msg']}.").format(**item.get("ctx", {}))
 
 
 def _widget(field: FieldInfo, choices: list[str], options: dict[str, Any]) -> Component:
@@ -161,7 +201,9 @@ def _widget(field: FieldInfo, choices: list[str], options: dict[str, Any]) -> Co
     if _extra(field, "choices"):
         return _chooser(field, choices, options)
     if get_origin(annotation) is Literal:
-        return gr.Radio(choices=list(get_args(annotation)), **options)
+        return gr.Radio(
+            choices=[(WORDS.get(str(name), str(name)), name) for name in get_args(annotation)], **options
+        )
     if _is_many(annotation):
         return gr.Textbox(lines=len(field.default or ()) or 2, **options)
     if annotation is bool:
@@ -180,12 +222,12 @@ def _chooser(field: FieldInfo, choices: list[str], options: dict[str, Any]) -> C
 
 
 def _number(field: FieldInfo, kind: type, options: dict[str, Any]) -> Component:
-    """A slider for a short range of shares, strengths and scales; else a number field, whose limits ``check`` tells."""
+    """A slider for a short range (shares, strengths), else a number field whose limits ``check`` tells."""
     low, high = _limit(field, "ge"), _limit(field, "le")
     if kind is float and low is not None and high is not None and high <= 30:
         step = next(step for step in (0.05, 0.1, 0.5) if (high - low) / step <= SLIDER_STEPS)
         return gr.Slider(low, high, step=step, **options)
-    if kind is int and low is not None and high is not None and high - low <= SLIDER_STEPS * 1.5:
+    if kind is int and low is not None and high is not None and high - low < SLIDER_INTEGERS:
         return gr.Slider(low, high, step=1, **options)
     return gr.Number(precision=0 if kind is int else None, **options)
 

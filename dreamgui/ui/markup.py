@@ -1,4 +1,4 @@
-"""Small pieces of HTML. All text is escaped here; gradio's templates (which would run ``${...}`` in a prompt) aren't used."""
+"""Small pieces of HTML, all text escaped: gradio's own templates would run a ``${...}`` in a prompt."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from dreamgui import events
 from dreamgui.jobs import Jobs
 from dreamgui.ui.stream import JobView, duration, fraction_done, seconds_left, waiting_text
 
-NOTES_SHOWN = 4
+NOTES_SHOWN = 3
+RESULTS = {"dataset": "data set", "model": "model", "run": "run", "report": "report"}
 PILLS = {
     "waiting": "Waiting",
     "running": "Running",
@@ -31,7 +32,8 @@ def progress_card(view: JobView, jobs: Jobs, idle: str, advice: str = "") -> str
     if view.job is None or view.state is None:
         return f'<div class="dg-card dg-idle">{escape(idle)}</div>'
     parts = [_head(view, jobs), _bar(view), _notes(view), _end(view, advice)]
-    return f'<div class="dg-card dg-{view.state}" role="status" data-job="{escape(view.job.id)}">{"".join(parts)}</div>'
+    name = escape(view.job.id)
+    return f'<div class="dg-card dg-{view.state}" role="status" data-job="{name}">{"".join(parts)}</div>'
 
 
 def _head(view: JobView, jobs: Jobs) -> str:
@@ -42,7 +44,8 @@ def _head(view: JobView, jobs: Jobs) -> str:
         text = "Stopping; what was made so far is kept"
     else:
         text = _activity(view)
-    return f'<div class="dg-head"><span class="dg-pill">{PILLS[view.state]}</span><span>{escape(text)}</span></div>'
+    pill = f'<span class="dg-pill">{PILLS[view.state]}</span>'
+    return f'<div class="dg-head">{pill}<span>{escape(text)}</span></div>'
 
 
 def _activity(view: JobView) -> str:
@@ -52,7 +55,8 @@ def _activity(view: JobView) -> str:
     if ending is not None or progress is None:
         return "" if ending else "Getting ready"
     left = seconds_left(view)
-    return f"{progress.label}: {progress.done} of {progress.total}" + (f", {duration(left)} left" if left else "")
+    rest = f", {duration(left)} left" if left else ""
+    return f"{progress.label}: {progress.done} of {progress.total}{rest}"
 
 
 def _bar(view: JobView) -> str:
@@ -66,7 +70,13 @@ def _bar(view: JobView) -> str:
 
 def _notes(view: JobView) -> str:
     texts = [note.text for note in view.all(events.Note)]
-    items = "".join(f"<li>{escape(text)}</li>" for text in texts[-NOTES_SHOWN:])
+    if len(texts) <= NOTES_SHOWN:
+        return _list(texts)
+    return f"{_list(texts[:NOTES_SHOWN])}<details><summary>{len(texts)} remarks in all</summary>{_list(texts[NOTES_SHOWN:])}</details>"
+
+
+def _list(texts: Sequence[str]) -> str:
+    items = "".join(f"<li>{escape(text)}</li>" for text in texts)
     return f'<ul class="dg-notes">{items}</ul>' if items else ""
 
 
@@ -74,8 +84,10 @@ def _end(view: JobView, advice: str) -> str:
     if isinstance(view.ending, events.Failed):
         what, then = escape(view.ending.what), escape(view.ending.next_step)
         return f'<p class="dg-error" role="alert"><b>{what}</b> {then}</p>'
-    kept = {(saved.what, saved.name): saved for saved in view.all(events.Saved) if saved.what != "checkpoint"}
-    text = "".join(f"<p>Saved the {escape(what)} <b>{escape(name)}</b>.</p>" for what, name in kept)
+    kept = dict.fromkeys(
+        (saved.what, saved.name) for saved in view.all(events.Saved) if saved.what in RESULTS
+    )
+    text = "".join(f"<p>Saved the {RESULTS[what]} <b>{escape(name)}</b>.</p>" for what, name in kept)
     if isinstance(view.ending, events.Done) and advice:
         text += f'<p class="dg-next">{escape(advice)}</p>'
     return text if view.ending else ""
@@ -93,7 +105,8 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[str]], caption: str = 
 
 def facts(pairs: Sequence[tuple[str, str]]) -> str:
     """Names and values, one under the other."""
-    return "<dl class='dg-facts'>" + "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in pairs) + "</dl>"
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in pairs)
+    return f'<dl class="dg-facts">{rows}</dl>'
 
 
 def file_size(size_bytes: int) -> str:

@@ -1,7 +1,7 @@
 """Events become a view, and a view becomes what components show: the one place where that happens.
 
-:class:`JobView` collects a job's events; the functions below it are pure. A follower (``watch.py``) feeds the view
-and hands it to a tab's ``render``.
+:class:`JobView` collects a job's events; the functions below it are pure. A follower (``watch.py``)
+feeds the view and hands it to a tab's ``render``.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class JobView:
         count: how many events that are.
         fresh: the classes of which events came since the last :meth:`take`.
         state: the job's state when it was last looked at.
+        new: this is the first look: everything must be drawn, and what an earlier job left be cleared.
     """
 
     job: Job | None = None
@@ -48,6 +49,8 @@ class JobView:
     count: int = 0
     fresh: set[type[Event]] = field(default_factory=set)
     state: State | None = None
+    new: bool = True
+    _looked: bool = False
 
     def take(self, news: Iterable[Event]) -> None:
         """Add events."""
@@ -59,11 +62,16 @@ class JobView:
 
     def catch_up(self) -> bool:
         """Take what the job has written meanwhile; whether anything changed."""
+        self.new, self._looked = not self._looked, True
         if self.job is None:
-            return False
+            return self.new
         before, self.state = self.state, self.job.state
         self.take(self.job.events()[self.count :])
-        return bool(self.fresh) or before != self.state
+        return self.new or bool(self.fresh) or before != self.state
+
+    def news(self, *kinds: type[Event]) -> bool:
+        """Whether events of these classes must be drawn (again) after the last look."""
+        return self.new or not self.fresh.isdisjoint(kinds)
 
     def all(self, kind: type[AnyEvent]) -> list[AnyEvent]:
         """The events of this class."""
@@ -110,7 +118,9 @@ def seconds_left(view: JobView) -> float | None:
 
 
 def duration(seconds: float) -> str:
-    """A time for people: 48 s, 3 min 5 s, 2 h 10 min."""
+    """A time for people: 0.4 s, 48 s, 3 min 5 s, 2 h 10 min."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -138,7 +148,7 @@ def loss_frame(losses: list[events.Loss]) -> pd.DataFrame:
     stride = max(1, -(-len(frame) // CURVE_POINTS))
     thin = frame[(len(frame) - 1 - frame.index) % stride == 0]
     long = thin.melt("step", ["instance", "prior"], "series", "loss").dropna()
-    return long.round({"loss": 5})[["step", "loss", "series"]]
+    return pd.DataFrame(long, columns=["step", "loss", "series"]).round({"loss": 5})
 
 
 def summary(view: JobView) -> dict[str, Any]:
@@ -150,11 +160,15 @@ def summary(view: JobView) -> dict[str, Any]:
         "job": job.id,
         "kind": job.kind,
         "state": job.state,
-        "progress": {"label": progress.label, "done": progress.done, "total": progress.total} if progress else None,
+        "progress": {"label": progress.label, "done": progress.done, "total": progress.total}
+        if progress
+        else None,
         "seconds": getattr(ending, "seconds", None),
-        "error": {"what": ending.what, "next_step": ending.next_step} if isinstance(ending, events.Failed) else None,
+        "error": {"what": ending.what, "next_step": ending.next_step}
+        if isinstance(ending, events.Failed)
+        else None,
         "notes": [note.text for note in view.all(events.Note)],
-        "saved": [{"what": saved.what, "name": saved.name, "path": str(saved.path)} for saved in view.all(events.Saved)],
+        "saved": [{"what": saved.what, "name": saved.name} for saved in view.all(events.Saved)],
         "figures": figures(view),
     }
 
@@ -177,7 +191,7 @@ def figures(view: JobView) -> dict[str, Any]:
         found["class_images"] = len(drawn)
     if cells := view.all(events.Cell):
         found["cells"] = [
-            {"model": cell.model, "prompt": cell.prompt, "seed": cell.seed, "scores": cell.scores, "image": str(cell.image)}
+            {"model": cell.model, "prompt": cell.prompt, "seed": cell.seed, "scores": cell.scores}
             for cell in cells
         ]
     if scores := view.all(events.Score):

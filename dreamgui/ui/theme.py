@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import gradio as gr
+from gradio.themes.base import Base
+from gradio.themes.utils import colors, sizes
 from gradio.themes.utils.colors import Color
 
 PINE = Color(
@@ -21,26 +22,41 @@ PINE = Color(
     c900="#133b36",
     c950="#0a2320",
 )
-FONTS = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Liberation Sans", "sans-serif")
+FONTS = (
+    "system-ui",
+    "-apple-system",
+    "Segoe UI",
+    "Roboto",
+    "Helvetica Neue",
+    "Liberation Sans",
+    "sans-serif",
+)
 MONO_FONTS = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "Liberation Mono", "monospace")
-CSS = Path(__file__).with_name("style.css")
+_CSS = Path(__file__).with_name("style.css")
 
 
-def theme() -> gr.themes.Base:
+def head() -> str:
+    """What goes into the page's head: our styles."""
+    return f"<style>{_CSS.read_text(encoding='utf-8')}</style>"
+
+
+def theme() -> Base:
     """Gradio's plain theme in our colours."""
-    base = gr.themes.Base(
+    base = Base(
         primary_hue=PINE,
         secondary_hue=PINE,
-        neutral_hue=gr.themes.colors.stone,
+        neutral_hue=colors.stone,
         font=FONTS,
         font_mono=MONO_FONTS,
-        radius_size=gr.themes.sizes.radius_md,
-        spacing_size=gr.themes.sizes.spacing_md,
-        text_size=gr.themes.sizes.text_md,
+        radius_size=sizes.radius_md,
+        spacing_size=sizes.spacing_md,
+        text_size=sizes.text_md,
     )
     return base.set(
         body_background_fill="*neutral_50",
         body_background_fill_dark="*neutral_950",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
         background_fill_primary="white",
         background_fill_primary_dark="*neutral_900",
         block_background_fill="white",

@@ -65,12 +65,22 @@ def test_skeleton_has_openposes_colours_in_place() -> None:
     assert skeleton[84, 56, 1] > 60 and skeleton[84, 56, 0] < 60, "the right thigh is green"
 
 
-def test_skeleton_keeps_its_proportions_at_other_sizes() -> None:
-    small = np.asarray(pose_map(standing(), (128, 128)).resize((256, 256))).astype(float)
-    large = np.asarray(pose_map(standing() * [2, 2, 1], (256, 256))).astype(float)
-    assert np.abs(small - large).mean() < 3
-    tall = pose_map(standing() * [1, 1.5, 1], (128, 192))
-    assert tall.size == (128, 192)
+def test_small_skeletons_are_controlnet_auxs_own_drawing() -> None:
+    ours = np.asarray(pose_map(standing(), (128, 128)))
+    from controlnet_aux.open_pose import BodyResult, Keypoint, PoseResult, draw_poses  # pyright: ignore
+
+    points: list[Keypoint | None] = [Keypoint(x / 128, y / 128) for x, y in STANDING]
+    theirs = draw_poses(
+        [PoseResult(BodyResult(points, 1.0, 18), None, None, None)], 128, 128, True, False, False
+    )
+    assert np.array_equal(ours, theirs)
+
+
+def test_large_skeletons_keep_their_proportions() -> None:
+    usual = np.asarray(pose_map(standing() * [4, 4, 1], (512, 512)).resize((1024, 1024))).astype(float)
+    large = np.asarray(pose_map(standing() * [8, 8, 1], (1024, 1024))).astype(float)
+    assert np.abs(usual - large).mean() < 0.5
+    assert pose_map(standing() * [6, 8, 1], (768, 1024)).size == (768, 1024)
 
 
 def test_points_unseen_or_outside_are_not_drawn() -> None:

@@ -16,14 +16,14 @@ LATENT_CHANNELS = 4
 TOKENS = 77
 VOCABULARY = 49408
 TEXT_WIDTH = 64
-# Stable Diffusion 1.5's own; finish_vae.py folds the real spread of the latents into the VAE's 1x1 convolutions.
+# Stable Diffusion 1.5's own; train_vae.py folds the latents' real spread into the VAE's 1x1 convolutions.
 SCALING_FACTOR = 0.18215
 TOKENIZER = Path(__file__).resolve().parents[2] / "assets" / "sd15" / "tokenizer"
 CONTROL_KINDS = ("canny", "pose")
 
 
 def new_vae() -> AutoencoderKL:
-    """Factor 8, 4 channels. 8 norm groups: 32 groups of the 32 widest-resolution channels would erase contrast."""
+    """Factor 8, 4 channels. 8 norm groups: 32 would leave a group one channel at full size."""
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
@@ -97,7 +97,12 @@ def load_tokenizer() -> CLIPTokenizer:
 
 def main() -> None:
     unet = new_unet()
-    parts = {"vae": new_vae(), "text_encoder": new_text_encoder(), "unet": unet, "controlnet": new_controlnet(unet)}
+    parts = {
+        "vae": new_vae(),
+        "text_encoder": new_text_encoder(),
+        "unet": unet,
+        "controlnet": new_controlnet(unet),
+    }
     for name, part in parts.items():
         count = sum(parameter.numel() for parameter in part.parameters())
         print(f"{name:14s} {count / 1e6:6.2f} M parameters {2 * count / 1e6:6.2f} MB in fp16")

@@ -46,6 +46,13 @@ class Ranks:
         if self.world > 1:
             dist.barrier()
 
+    def any(self, flags: Tensor) -> Tensor:
+        """Flags that are set in any process."""
+        counts = flags.int()
+        if self.world > 1:
+            dist.all_reduce(counts)
+        return counts > 0
+
 
 def join_ranks(seed: int = 0) -> Ranks:
     """Joins the siblings that torchrun started (NCCL on GPUs, gloo elsewhere), or stands alone."""
@@ -70,7 +77,7 @@ def leave_ranks(ranks: Ranks) -> None:
 
 
 class Clock:
-    """How much of the stage's seconds is spent; the first process decides for all, once in ten steps on a GPU."""
+    """How much of the stage's seconds is spent; the first process decides for all."""
 
     def __init__(self, seconds: float, ranks: Ranks) -> None:
         self.seconds, self.ranks = seconds, ranks
@@ -81,7 +88,7 @@ class Clock:
         self._start = time.monotonic()
 
     def progress(self) -> float:
-        """One more step: the share of the budget that is spent, 0 to 1 and above; the same in all processes."""
+        """One more step: the spent share of the budget, 0 to 1 and above; the same in all processes."""
         self.step += 1
         if self.step % self.every_steps == 0:
             if self.ranks.device.type == "cuda":
@@ -112,12 +119,15 @@ def _views(flat: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
 class Learner:
     """Adam over one flat float32 copy of low-precision weights, with an average of the weights.
 
-    The networks run wholly in bfloat16; the copy keeps the small updates that bfloat16 would round away. One flat
-    buffer makes averaging over processes, clipping, Adam and the running average one kernel each. The average
-    follows the power profile of Karras et al. 2024 (arXiv 2312.02696): its horizon is a fixed share of the run.
+    The networks run wholly in bfloat16; the copy keeps the small updates that bfloat16 would round away.
+    One flat buffer makes averaging over processes, clipping, Adam and the running average one kernel each.
+    The average follows the power profile of Karras et al. 2024 (arXiv 2312.02696): its horizon is a fixed
+    share of the run.
     """
 
-    def __init__(self, modules: Iterable[nn.Module], ranks: Ranks, peak_rate: float, clip: float = 1.0) -> None:
+    def __init__(
+        self, modules: Iterable[nn.Module], ranks: Ranks, peak_rate: float, clip: float = 1.0
+    ) -> None:
         self.live = [p for module in modules for p in module.parameters() if p.requires_grad]
         if ranks.world > 1:
             for parameter in self.live:
@@ -139,7 +149,12 @@ class Learner:
 
     def rate(self, progress: float, warmup: float = 0.03) -> float:
         """The learning rate: linear warm-up, then a cosine to zero."""
-        return self.peak_rate * min(1.0, progress / warmup + 1e-3) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+        return (
+            self.peak_rate
+            * min(1.0, progress / warmup + 1e-3)
+            * 0.5
+            * (1 + math.cos(math.pi * min(1.0, progress)))
+        )
 
     def step(self, progress: float) -> Tensor:
         """One update from the gradients of the live weights. Returns the gradient's norm before clipping."""
@@ -170,7 +185,9 @@ class Learner:
 
 
 def _gradient_of(parameter: Tensor) -> Tensor:
-    assert parameter.grad is not None, f"a parameter of shape {tuple(parameter.shape)} took no part in the loss"
+    assert parameter.grad is not None, (
+        f"a parameter of shape {tuple(parameter.shape)} took no part in the loss"
+    )
     return parameter.grad
 
 

@@ -22,13 +22,17 @@ BATCH = 256
 
 @torch.no_grad()
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pictures", type=Path, required=True)
     parser.add_argument("--vae", type=Path, required=True)
     options = parser.parse_args()
     ranks = join_ranks()
-    vae = AutoencoderKL.from_pretrained(options.vae).to(ranks.device, ranks.dtype, memory_format=torch.channels_last)
-    images, path = read_images(options.pictures), options.pictures / "latents.npy"
+    vae = AutoencoderKL.from_pretrained(options.vae).to(
+        ranks.device, ranks.dtype, memory_format=torch.channels_last
+    )
+    images, path = read_images(options.pictures), options.pictures / "latents.part.npy"
     side = images.shape[1] // 8
     if ranks.first:
         shape = (len(images), 2 * LATENT_CHANNELS, side, side)
@@ -42,7 +46,11 @@ def main() -> None:
         both = torch.cat([found.mean, found.std], dim=1).float() * SCALING_FACTOR
         latents[start:stop] = both.half().cpu().numpy()
     latents.flush()
-    ranks.say(f"{len(images)} pictures encoded; spread of the latents {latents[:4096, :LATENT_CHANNELS].std():.3f}")
+    ranks.barrier()
+    if ranks.first:
+        path.rename(options.pictures / "latents.npy")
+    spread = latents[:4096, :LATENT_CHANNELS].astype(np.float32).std()
+    ranks.say(f"{len(images)} pictures encoded; spread of the latents {spread:.3f}")
     leave_ranks(ranks)
 
 

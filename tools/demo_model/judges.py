@@ -1,7 +1,7 @@
 """The judges: two small networks that say who is drawn, whether a woman or a man, and where.
 
-They judge generated pictures in the benchmarks, and their features guide the VAE's training. They know nothing of
-the demo model: they learn from the renderer alone and are tested on persons they never saw.
+They judge generated pictures in the benchmarks, and their features guide the VAE's training. They know
+nothing of the demo model: they learn from the renderer alone and are tested on persons they never saw.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ class _Residual(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.first, self.first_norm = nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
-        self.second, self.second_norm = nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+        self.second, self.second_norm = (
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = F.relu(self.first_norm(self.first(x)))
@@ -36,7 +39,10 @@ class _Residual(nn.Module):
 class _Stage(nn.Module):
     def __init__(self, width_in: int, width: int) -> None:
         super().__init__()
-        self.down, self.norm = nn.Conv2d(width_in, width, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(width)
+        self.down, self.norm = (
+            nn.Conv2d(width_in, width, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+        )
         self.block = _Residual(width)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -115,9 +121,24 @@ def face_crops(images: Tensor, boxes: Tensor) -> Tensor:
     return F.avg_pool2d(crops, 2).to(images.dtype)
 
 
+def boxes_from_detector(boxes: Tensor) -> Tensor:
+    """BlazeFace's boxes ``[n, 4]`` made like the renderer's, which reach from the hair line to the chin.
+
+    Measured on 92 close and medium renders: BlazeFace's are 0.727 as large and lie 0.142 of the size lower.
+    """
+    centre, size = (
+        (boxes[:, :2] + boxes[:, 2:]) / 2,
+        (boxes[:, 2:] - boxes[:, :2]).amax(1, keepdim=True) / 0.727,
+    )
+    centre = centre - size * torch.tensor([0.0, 0.142], device=boxes.device)
+    return torch.cat([centre - size / 2, centre + size / 2], dim=1)
+
+
 def scene_view(images: Tensor) -> Tensor:
     """``[n, 3, h, w]`` of any size to what the scene judge reads."""
-    view = F.interpolate(images.float(), (SCENE_PX, SCENE_PX), mode="bilinear", antialias=True, align_corners=False)
+    view = F.interpolate(
+        images.float(), (SCENE_PX, SCENE_PX), mode="bilinear", antialias=True, align_corners=False
+    )
     return view.to(images.dtype)
 
 
@@ -125,8 +146,8 @@ def scene_view(images: Tensor) -> Tensor:
 class Judges:
     """The trained judges with what they need to be read.
 
-    ``same_person`` is the cosine between a face's embedding and the mean embedding of a person's pictures, above
-    which they are one person: the point of equal error on persons that no training saw.
+    ``same_person`` is the cosine between a face's embedding and the mean embedding of a person's pictures,
+    above which they are one person: the point of equal error on persons that no training saw.
     """
 
     face: FaceJudge
@@ -152,7 +173,11 @@ class Judges:
 def save_judge(judge: nn.Module, path: Path) -> None:
     """fp16 weights; the counters of the batch norms are left out."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    tensors = {k: v.half().contiguous() for k, v in judge.state_dict().items() if not k.endswith("num_batches_tracked")}
+    tensors = {
+        k: v.half().contiguous()
+        for k, v in judge.state_dict().items()
+        if not k.endswith("num_batches_tracked")
+    }
     save_file(tensors, str(path))
 
 
@@ -167,7 +192,9 @@ def _load_judge(judge: nn.Module, path: Path) -> None:
 
 def load_judges(folder: Path) -> Judges:
     """The judges that train_judges.py wrote into ``folder``, on the processor, in float32."""
-    facts = {name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in ("face", "scene")}
+    facts = {
+        name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in ("face", "scene")
+    }
     places = facts["scene"]["places"]
     face, scene = FaceJudge(), SceneJudge(len(places))
     _load_judge(face, folder / "face.safetensors")

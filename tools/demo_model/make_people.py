@@ -2,8 +2,8 @@
 
     python make_people.py --persons 5000 --each 6 --first-seed 2000000 --out DIR --workers 16
 
-The folder is as make_pictures.py's. The seeds from 2,000,000 on are in no other set; those from 9,000,000 on are the
-persons that no training sees.
+The folder is as make_pictures.py's. The seeds from 2,000,000 on are in no other set; those from 9,000,000
+on are the persons that no training sees.
 """
 
 from __future__ import annotations
@@ -28,15 +28,26 @@ def draw_person(task: tuple[Path, int, int, int]) -> list[str]:
         view = scene(rng, person, place=PLACES[int(rng.integers(len(PLACES)))])
         drawing = draw(person, view)
         images[index] = drawing.image
-        record = {"index": index, "identity": seed, "name": None, "gender": person.gender, "place": view.place}
+        record = {
+            "index": index,
+            "identity": seed,
+            "name": None,
+            "gender": person.gender,
+            "place": view.place,
+        }
         record |= {"framing": view.framing, "captions": captions(person, view, rng)}
-        record |= {"points": drawing.points.round(2).tolist(), "face_box": [round(v, 2) for v in drawing.face_box]}
+        record |= {
+            "points": drawing.points.round(2).tolist(),
+            "face_box": [round(v, 2) for v in drawing.face_box],
+        }
         lines.append(json.dumps(record) + "\n")
     return lines
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--persons", type=int, required=True)
     parser.add_argument("--each", type=int, required=True)
     parser.add_argument("--first-seed", type=int, required=True)

@@ -43,7 +43,7 @@ def to_device(array: np.ndarray, device: torch.device) -> Tensor:
 
 @dataclass
 class Pictures:
-    """``images`` uint8 ``[n, size, size, 3]``, ``boxes`` ``[n, 4]`` (left, top, right, bottom of the face, px)."""
+    """``images`` uint8 ``[n, size, size, 3]``; ``boxes`` ``[n, 4]``, left, top, right, bottom of the face."""
 
     images: Tensor
     boxes: Tensor

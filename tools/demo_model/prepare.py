@@ -28,7 +28,9 @@ ANY_NAME_SHARE = 0.2
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pictures", type=Path, required=True)
     parser.add_argument("--workers", type=int, default=multiprocessing.cpu_count())
     options = parser.parse_args()
@@ -77,8 +79,8 @@ def _token_chunk(task: tuple[int, list[list[str]]]) -> np.ndarray:
 def with_any_name(caption: str, rng: np.random.Generator) -> str:
     """Puts the stand-in for any rare word before the class word of some captions.
 
-    Training replaces it by a different rare word each time, with a different person each time: so a rare word that
-    stands for nobody yet gives a clean picture of somebody.
+    Training replaces it by a different rare word each time, with a different person each time: so a rare
+    word that stands for nobody yet gives a clean picture of somebody.
     """
     if rng.random() >= ANY_NAME_SHARE:
         return caption

@@ -1,6 +1,7 @@
 """Trains the judges (see judges.py) on the renderer's pictures and measures them on persons they never saw.
 
-    python train_judges.py --pictures OUT/pictures/named --held-out OUT/pictures/held-out --out OUT/judges --seconds 60
+    python train_judges.py --pictures OUT/pictures/named --held-out OUT/pictures/held-out --out OUT/judges
+        --seconds 60
 
 ``--only face`` and ``--only scene`` train one of the two, so that two GPUs can share the work.
 """
@@ -18,12 +19,12 @@ from judges import GENDERS, FaceJudge, SceneJudge, face_crops, save_judge, scene
 from pictures import Pictures, load_pictures
 from torch import Tensor, nn
 
-PERSONS, EACH = 96, 6
+PERSONS, EACH = 16, 6
 BATCH = PERSONS * EACH
 SMALLEST_FACE_PX = 24
 TEMPERATURE = 0.1
 GALLERY = 6
-NORM_BATCHES = 30
+NORM_BATCHES = 5
 
 
 def main() -> None:
@@ -39,7 +40,9 @@ def main() -> None:
 
 
 def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pictures", type=Path, required=True)
     parser.add_argument("--held-out", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
@@ -67,7 +70,10 @@ def train_face(train: Pictures, held_out: Pictures, ranks: Ranks, out: Path, sec
         learner.step(progress)
         log.add(clock.step, progress, contrast=same_person, woman_man=woman_man)
     learner.write_average([judge])
-    settle_norms(judge, (roughen(face_crops(as_unit(train.images[i], torch.float32), train.boxes[i])) for i in deal.some()))
+    settle_norms(
+        judge,
+        (roughen(face_crops(as_unit(train.images[i], torch.float32), train.boxes[i])) for i in deal.some()),
+    )
     facts = measure_face(judge, held_out)
     ranks.say(f"face judge on held-out persons: {facts}")
     save_judge(judge, out / "face.safetensors")
@@ -111,7 +117,9 @@ class Dealer:
         self._starts = self._counts.cumsum(0) - self._counts
         self._several = torch.nonzero(self._counts >= 2).flatten()
         if len(self._several) < 2:
-            raise ValueError(f"{len(self._several)} persons have two pictures or more; the face judge needs at least 2")
+            raise ValueError(
+                f"{len(self._several)} persons have two pictures or more; the face judge needs at least 2"
+            )
 
     def batch(self) -> Tensor:
         """``[PERSONS * EACH]`` positions of pictures."""
@@ -187,7 +195,11 @@ def measure_face(judge: FaceJudge, held_out: Pictures) -> dict[str, float]:
         threshold, error = equal_error(same, other)
         facts |= {f"equal_error_{name}": error, f"area_under_curve_{name}": area_under_curve(same, other)}
         facts |= {f"woman_man_{name}": float((logits.argmax(1) == genders)[large].float().mean())}
-        facts |= {"same_person": threshold, f"same_mean_{name}": float(same.mean()), f"other_mean_{name}": float(other.mean())}
+        facts |= {
+            "same_person": threshold,
+            f"same_mean_{name}": float(same.mean()),
+            f"other_mean_{name}": float(other.mean()),
+        }
     return {name: round(value, 4) for name, value in facts.items()}
 
 

@@ -3,9 +3,10 @@
     torchrun --nproc_per_node 2 train_vae.py --pictures OUT/pictures/train --held-out OUT/pictures/held-out
         --judges OUT/judges --out OUT/vae --seconds 270
 
-L1, squared error and gradient L1 with extra weight on the face, a little KL, and what the face judge sees in the
-crop around the face. At the end each latent channel is brought to mean 0 and spread 1 / 0.18215 by rescaling the 1x1
-convolutions on both sides of the latents, exactly: so Stable Diffusion 1.5's own scaling factor holds.
+L1, squared error and gradient L1 with extra weight on the face, a little KL, and what the face judge sees
+in the crop around the face. At the end each latent channel is brought to mean 0 and spread 1 / 0.18215 by
+rescaling the 1x1 convolutions on both sides of the latents, exactly: so Stable Diffusion 1.5's own scaling
+factor holds.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def main() -> None:
 
 
 def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pictures", type=Path, required=True)
     parser.add_argument("--held-out", type=Path, required=True)
     parser.add_argument("--judges", type=Path, required=True)
@@ -63,7 +66,12 @@ def read_options() -> argparse.Namespace:
 
 
 def train(
-    vae: AutoencoderKL, pictures: Pictures, held_out: Pictures, judge: FaceJudge, ranks: Ranks, options: argparse.Namespace
+    vae: AutoencoderKL,
+    pictures: Pictures,
+    held_out: Pictures,
+    judge: FaceJudge,
+    ranks: Ranks,
+    options: argparse.Namespace,
 ) -> tuple[AutoencoderKL, Log]:
     """Trains in place; returns the averaged VAE in float32."""
     average = new_vae().to(ranks.device).eval()
@@ -76,15 +84,23 @@ def train(
         torch.stack(list(losses.values())).sum().backward()
         norm = learner.step(progress)
         log.add(clock.step, progress, grad_norm=norm, **losses)
-        if ranks.first and progress > (len(rows) - 0.5) / SHEETS:
+        if ranks.first and progress > len(rows) / SHEETS:
             learner.write_average([average])
-            rows.append(as_bytes(round_trip(average, as_unit(held_out.images[:SHOWN], torch.float32))))
-            write_sheet(options.out / "samples.png", rows)
+            rows.append(shown(average, held_out))
     learner.write_average([average])
+    if ranks.first:
+        write_sheet(options.out / "samples.png", [*rows, shown(average, held_out)])
     return average, log
 
 
-def vae_losses(vae: AutoencoderKL, judge: FaceJudge, compiled: bool) -> Callable[[Tensor, Tensor], dict[str, Tensor]]:
+def shown(vae: AutoencoderKL, held_out: Pictures) -> np.ndarray:
+    """The first held-out pictures after a round trip."""
+    return as_bytes(round_trip(vae, as_unit(held_out.images[:SHOWN], torch.float32)))
+
+
+def vae_losses(
+    vae: AutoencoderKL, judge: FaceJudge, compiled: bool
+) -> Callable[[Tensor, Tensor], dict[str, Tensor]]:
     """A function from uint8 pictures and face boxes to the weighted losses."""
 
     def autoencode(target: Tensor, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -98,11 +114,15 @@ def vae_losses(vae: AutoencoderKL, judge: FaceJudge, compiled: bool) -> Callable
     def losses(images: Tensor, boxes: Tensor) -> dict[str, Tensor]:
         target = as_unit(images, next(vae.parameters()).dtype)
         side = images.shape[1] // 8
-        noise = torch.randn(len(images), LATENT_CHANNELS, side, side, device=images.device, dtype=target.dtype)
+        noise = torch.randn(
+            len(images), LATENT_CHANNELS, side, side, device=images.device, dtype=target.dtype
+        )
         drawn, mean, logvar = run(target, noise.contiguous(memory_format=torch.channels_last))
         divergence = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
-        return pixel_losses(drawn.float(), target.float(), boxes) | {"kl": KL_WEIGHT * divergence} | looks(
-            judge, drawn, target, boxes
+        return (
+            pixel_losses(drawn.float(), target.float(), boxes)
+            | {"kl": KL_WEIGHT * divergence}
+            | looks(judge, drawn, target, boxes)
         )
 
     return losses
@@ -152,7 +172,10 @@ def round_trip(vae: AutoencoderKL, images: Tensor) -> Tensor:
 @torch.no_grad()
 def latent_statistics(vae: AutoencoderKL, pictures: Pictures, count: int = 4096) -> tuple[Tensor, Tensor]:
     """Mean and spread ``[4]`` of each latent channel over the first pictures, before any normalising."""
-    found = [vae.encode(as_unit(piece, torch.float32)).latent_dist.mode() for piece in pictures.images[:count].split(128)]
+    found = [
+        vae.encode(as_unit(piece, torch.float32)).latent_dist.mode()
+        for piece in pictures.images[:count].split(128)
+    ]
     latents = torch.cat(found)
     return latents.mean((0, 2, 3)), latents.std((0, 2, 3))
 

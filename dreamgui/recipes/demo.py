@@ -1,0 +1,210 @@
+"""Everything, on the bundled model and photographs: from the raw files to a report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from dreamgui.config import (
+    COMPARE_PROMPTS,
+    ClassImagesJob,
+    CompareJob,
+    ControlJob,
+    ControlKind,
+    ConvertJob,
+    CropJob,
+    DemoJob,
+    DrawSettings,
+    JobConfig,
+    TrainJob,
+)
+from dreamgui.data.body import detect_body
+from dreamgui.data.dataset import Dataset
+from dreamgui.data.photos import load_image
+from dreamgui.diffusion.hints import visible_points
+from dreamgui.errors import BadInput
+from dreamgui.evaluate.comparison import Comparison
+from dreamgui.evaluate.control_report import ControlDrawing
+from dreamgui.evaluate.demo_report import DemoResult, demo_document
+from dreamgui.evaluate.report import write_report
+from dreamgui.events import Event, Note, Saved
+from dreamgui.models.demo_bundle import demo_card, demo_photos
+from dreamgui.recipes.class_images import class_images
+from dreamgui.recipes.compare import compare
+from dreamgui.recipes.control import control, leading_square
+from dreamgui.recipes.convert import convert
+from dreamgui.recipes.crop import crop
+from dreamgui.recipes.stages import Stages
+from dreamgui.recipes.train import train
+from dreamgui.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dreamgui.models.manager import Models
+
+RANKS = (4, 8, 16)
+CONTROLS: tuple[ControlKind, ...] = ("canny", "pose")
+WITHOUT_PRIOR = "unet_without_prior"
+"""Where the card has settings for this, the UNet is trained once more, to show what the prior loss does."""
+_INSTANCE_PROMPT = "a photo of sks woman face"
+_QUICK_TRAIN = {"steps": 3, "batch_size": 1, "sample_every": 0, "warmup_steps": 0}
+_QUICK_CLASS = {"class_count": 4}
+_QUICK_DRAW = {"steps": 3}
+_ARMS = [3, 4, 6, 7]
+_DISK_BYTES = 500_000_000
+
+
+def demo(job: DemoJob, workspace: Workspace, models: Models) -> Generator[Event, None, None]:
+    """Crop, convert, draw class images, train the UNet and three LoRAs, compare, lead by ControlNet, report.
+
+    Settings are those that the bundled model's card recommends.
+
+    Raises:
+        BadInput: ``out`` can't take a report.
+    """
+    out = _report_folder(job.out)
+    workspace.require_space(_DISK_BYTES)
+    card, photographs = demo_card(), demo_photos()
+    wishes = _Wishes(card.get("recommended", {}), job.quick)
+    trainings = _trainings(job, wishes)
+    stages = Stages("The whole demo", 4 + len(trainings) + len(CONTROLS))
+
+    crop_job = CropJob(
+        photos=tuple(photographs),
+        dataset="demo",
+        size_px=card["size_px"],
+        instance_prompt=wishes.instance_prompt,
+    )
+    cropping = yield from stages.run("cut the photographs", crop(crop_job, workspace, models))
+    dataset = Dataset.load(cropping.path("dataset"))
+
+    convert_job = ConvertJob(source="demo")
+    converting = yield from stages.run("convert the checkpoint", convert(convert_job, workspace, models))
+    model = converting.name("model")
+
+    class_job = ClassImagesJob(**{**wishes.class_images(), "model": model})
+    yield from stages.run("draw class images", class_images(class_job, workspace, models))
+
+    runs: dict[str, str] = {}
+    for title, settings in trainings.items():
+        train_job = TrainJob(**{**settings, "model": model, "dataset": dataset.folder.name})
+        training = yield from stages.run(title, train(train_job, workspace, models))
+        runs[training.name("run")] = title
+
+    draw_settings = {**wishes.of("draw", DrawSettings, _QUICK_DRAW), "seed": job.seed}
+    compare_job = CompareJob(
+        **draw_settings,
+        models=(model, *runs),
+        prompts=tuple(prompt.replace(_INSTANCE_PROMPT, wishes.instance_prompt) for prompt in COMPARE_PROMPTS),
+        dataset=dataset.folder.name,
+        report="demo",
+    )
+    comparing = yield from stages.run("compare", compare(compare_job, workspace, models))
+    comparison: Comparison = comparing.result
+
+    drawings: list[ControlDrawing] = []
+    leaders = _leaders(dataset, photographs)
+    best = [row.name for row in (comparison.best("unet"), comparison.best("lora")) if row]
+    for kind in CONTROLS:
+        control_job = ControlJob(
+            **draw_settings,
+            image=leaders[kind],
+            control=kind,
+            prompt=compare_job.prompts[0],
+            models=(model, *best),
+            report=f"demo-{kind}",
+        )
+        try:
+            drawing = yield from stages.run(f"ControlNet: {kind}", control(control_job, workspace, models))
+            drawings.append(drawing.result)
+        except BadInput as error:
+            yield Note(f"The report has no {kind} drawing: {error}")
+
+    result = DemoResult(
+        quick=job.quick,
+        size_px=card["size_px"],
+        crops=[
+            (load_image(dataset.path(entry)), entry.framing) for entry in dataset.entries if not entry.dropped
+        ],
+        photographs=len(photographs),
+        class_pictures=class_job.class_count,
+        comparison=comparison,
+        drawings=drawings,
+        losses={run: stages.losses[title] for run, title in runs.items()},
+        seconds=stages.seconds,
+    )
+    write_report(demo_document(result), out)
+    yield Saved("report", out.name, out)
+
+
+def _report_folder(out: Path) -> Path:
+    """The folder, made if needed, if it is empty or holds an earlier report.
+
+    Raises:
+        BadInput: it is a file, can't be written, or holds something else.
+    """
+    out = out.expanduser().absolute()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        report, taken = out / "report.json", any(out.iterdir())
+        if taken and json.loads(report.read_bytes() if report.exists() else b"{}").get("kind") != "demo":
+            raise BadInput(f"The folder {out} holds other files.", "Name a new folder for the report.")
+    except (OSError, ValueError) as error:
+        raise BadInput(
+            f"No report can be written to {out}: {error}.", "Name a new folder for the report."
+        ) from error
+    return out
+
+
+class _Wishes:
+    """What the card recommends, by use; in a quick demo a few steps of it."""
+
+    def __init__(self, recommended: Mapping[str, Mapping[str, Any]], quick: bool) -> None:
+        self.recommended = recommended
+        self.quick = quick
+        self.instance_prompt = recommended.get("unet", {}).get("instance_prompt", _INSTANCE_PROMPT)
+
+    def of(self, use: str, job: type[JobConfig], quick: Mapping[str, Any]) -> dict[str, Any]:
+        """Settings for this use, as far as the job has such fields."""
+        wanted = {**self.recommended.get(use, {}), **(quick if self.quick else {})}
+        return {name: value for name, value in wanted.items() if name in job.model_fields}
+
+    def class_images(self) -> dict[str, Any]:
+        """Settings of the class images that a training has too: with others it would draw its own."""
+        return self.of("class_images", TrainJob, _QUICK_CLASS)
+
+
+def _trainings(job: DemoJob, wishes: _Wishes) -> dict[str, dict[str, Any]]:
+    """Fields of each TrainJob by the title of its stage, without model and data set."""
+    shared = {**wishes.class_images(), "instance_prompt": wishes.instance_prompt, "seed": job.seed}
+    unet = {**wishes.of("unet", TrainJob, _QUICK_TRAIN), **shared, "method": "unet"}
+    lora = {**wishes.of("lora", TrainJob, _QUICK_TRAIN), **shared, "method": "lora"}
+    trainings = {"train the full UNet": {**unet, "run": "demo-unet"}}
+    if WITHOUT_PRIOR in wishes.recommended:
+        other = wishes.of(WITHOUT_PRIOR, TrainJob, _QUICK_TRAIN)
+        run = {"run": "demo-unet-no-prior", "prior_preservation": False}
+        trainings["train the full UNet without prior preservation"] = {**unet, **other, **run}
+    for rank in RANKS:
+        trainings[f"train a LoRA of rank {rank}"] = {**lora, "rank": rank, "run": f"demo-lora-{rank}"}
+    return trainings
+
+
+def _leaders(dataset: Dataset, photographs: Sequence[Path]) -> dict[ControlKind, Path]:
+    """Which photograph leads: by its edges a close-up, by its pose the one whose arms are seen best."""
+    files = {file.name: file for file in photographs}
+    entries = [entry for entry in dataset.entries if not entry.dropped]
+    close = next((entry for entry in entries if entry.framing == "close-up"), entries[0])
+    medium = [entry for entry in entries if entry.framing == "medium"] or entries
+    posed = max(medium, key=lambda entry: _arms_seen(load_image(files[entry.source])))
+    return {"canny": files[close.source], "pose": files[posed.source]}
+
+
+def _arms_seen(image: Image.Image) -> int:
+    """How many elbows and wrists are seen in the square that would lead a drawing."""
+    square = image.crop(leading_square(image))
+    body = detect_body(square)
+    return 0 if body is None else int(np.count_nonzero(visible_points(body, square.size)[_ARMS]))

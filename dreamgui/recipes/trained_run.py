@@ -1,0 +1,139 @@
+"""The folder of a training: its card, its checkpoints, and in the end its weights."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dreamgui.config import TrainJob
+from dreamgui.diffusion.checkpoints import Checkpoints
+from dreamgui.diffusion.weights import require_finite, save_unet
+from dreamgui.errors import BadInput, UnknownName
+from dreamgui.events import Loss
+from dreamgui.models.catalog import LORA_FILE, UNET_FILE, Catalog, RunCard, write_run
+from dreamgui.models.lora_files import read_lora, save_lora
+from dreamgui.workspace import Workspace
+
+_FIXED = ("model", "dataset", "method", "rank", "effective_alpha", "lora_targets")
+"""What can't change between the parts of one run."""
+
+
+class TrainedRun:
+    """A run that is being trained.
+
+    Attributes:
+        name: its name in the catalog.
+        folder: ``runs/NAME``.
+        checkpoints: those in it.
+        job: the job that trains it, with the run's name filled in.
+    """
+
+    def __init__(self, name: str, job: TrainJob, workspace: Workspace) -> None:
+        self.name = name
+        self.job = job.model_copy(update={"run": name, "resume": False})
+        self.folder = workspace.place("runs", name)
+        self.checkpoints = Checkpoints(self.folder / "checkpoints")
+
+    @classmethod
+    def new(cls, job: TrainJob, workspace: Workspace) -> TrainedRun:
+        """A run under a name that isn't taken."""
+        wish = job.run or ("unet" if job.method == "unet" else f"lora-r{job.rank}")
+        return cls(workspace.fresh("runs", wish), job, workspace)
+
+    @classmethod
+    def resumed(cls, job: TrainJob, workspace: Workspace, catalog: Catalog) -> TrainedRun:
+        """The run that the job names, or else the newest one that it could go on with.
+
+        Raises:
+            UnknownName: there is no such run.
+            BadInput: it is finished, or was begun with other settings.
+        """
+        if not job.run:
+            return cls(_newest_open(job, workspace, catalog), job, workspace)
+        card = catalog.run(job.run)
+        run = cls(card.name, job, workspace)
+        if card.finished and not run.checkpoints.folder.is_dir():
+            raise BadInput(
+                f"The run {card.name!r} is finished after {card.steps} steps.",
+                "Start a new run in its place.",
+            )
+        if changed := _changed(job, TrainJob.model_validate(card.job)):
+            raise BadInput(
+                f"The run {card.name!r} was begun with another {', '.join(changed)}.",
+                "Resume it with the settings it has, or start a new run.",
+            )
+        return run
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The job as JSON."""
+        return self.job.model_dump(mode="json")
+
+    def require_space(self, workspace: Workspace, base_unet: Path) -> None:
+        """Keep two checkpoints where they fit, else one.
+
+        Raises:
+            NotEnoughDisk: not even one fits beside the one being written and the finished file.
+        """
+        size = base_unet.stat().st_size if self.job.method == "unet" else 10_000_000
+        checkpoint = 6 * size  # fp32 weights and two moments of AdamW, from an fp16 file
+        workspace.require_space(2 * checkpoint + size)
+        if shutil.disk_usage(workspace.root).free < 3 * checkpoint + size + 100_000_000:
+            self.checkpoints.keep = 1
+
+    def begin(self) -> None:
+        """Put the run into the catalog, unfinished."""
+        self.checkpoints.sweep()
+        write_run(self.folder, self._card(steps=0, seconds=0.0, file_bytes=0, finished=False))
+
+    def finish(self, unet: Any, losses: Sequence[Loss], seconds: float) -> RunCard:
+        """Write the weights and then the card that says so.
+
+        Raises:
+            TrainingFailed: a weight isn't finite.
+            Damaged: what was written reads back differently.
+        """
+        if self.job.method == "unet":
+            path = self.folder / UNET_FILE
+            save_unet(path.parent, unet)
+        else:
+            path = self.folder / LORA_FILE
+            save_lora(path, unet, {"job": self.job.model_dump_json()})
+            require_finite(read_lora(path).tensors)
+        card = self._card(len(losses), round(seconds, 2), path.stat().st_size, finished=True)
+        write_run(self.folder, card)
+        if len(losses) >= self.job.steps:
+            self.checkpoints.clear()
+        return card
+
+    def _card(self, steps: int, seconds: float, file_bytes: int, finished: bool) -> RunCard:
+        lora = self.job.method == "lora"
+        return RunCard(
+            name=self.name,
+            kind=self.job.method,
+            base=self.job.model,
+            dataset=self.job.dataset,
+            rank=self.job.rank if lora else None,
+            alpha=self.job.effective_alpha if lora else None,
+            learning_rate=self.job.effective_learning_rate,
+            steps=steps,
+            seconds=seconds,
+            file_bytes=file_bytes,
+            finished=finished,
+            job=self.settings,
+        )
+
+
+def _newest_open(job: TrainJob, workspace: Workspace, catalog: Catalog) -> str:
+    for card in reversed(catalog.runs()):
+        has_checkpoints = (workspace.place("runs", card.name) / "checkpoints").is_dir()
+        if has_checkpoints and not _changed(job, TrainJob.model_validate(card.job)):
+            return card.name
+    raise UnknownName("There is no broken-off run with these settings.", "Start a new run.")
+
+
+def _changed(job: TrainJob, before: TrainJob) -> list[str]:
+    fixed = _FIXED if job.method == "lora" else _FIXED[:3]
+    return [name.removeprefix("effective_") for name in fixed if getattr(job, name) != getattr(before, name)]

@@ -1,0 +1,109 @@
+"""Convert: a checkpoint in one file becomes a model that the other tabs use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from dreamgui.config import ConvertJob, JobConfig
+from dreamgui.errors import BadInput, DreamError
+from dreamgui.events import Saved
+from dreamgui.services import Services
+from dreamgui.ui.form import Form
+from dreamgui.ui.markup import facts, table
+from dreamgui.ui.panel import RunPanel
+from dreamgui.ui.session import QUIET
+from dreamgui.ui.stream import JobView
+from dreamgui.ui.watch import Updates, attach
+
+IDLE = "Convert the bundled demo model first; it works on any computer."
+ADVICE = "Now it can be chosen in Train, Compare and ControlNet."
+DEMO, UPLOAD, PATH = "The bundled demo model", "Upload a file", "A file on this computer"
+
+
+def create_convert_tab(services: Services, blocks: gr.Blocks, local: bool) -> None:
+    """The tab's widgets and listeners; ``local`` allows a path on this machine."""
+    form = Form(ConvertJob, services, "convert")
+    panel = RunPanel(services, "convert", "convert", IDLE, ADVICE)
+    with gr.Row(elem_classes="dg-columns"):
+        with gr.Column(scale=2, min_width=320):
+            ways = [DEMO, UPLOAD, *([PATH] if local else [])]
+            way = gr.Radio(ways, value=DEMO, label="Checkpoint", elem_id="convert-way")
+            upload = gr.File(
+                label="Checkpoint (.safetensors or .ckpt)",
+                elem_id="convert-upload",
+                visible=False,
+                height=140,
+                file_types=[".safetensors", ".ckpt"],
+            )
+            source = gr.Textbox(
+                label="Path of a .safetensors or .ckpt file",
+                elem_id="convert-source",
+                visible=False,
+                placeholder="/home/me/models/realisticVision.safetensors",
+            )
+            form.show("model", placeholder="made from the file's name")
+            panel.place_buttons("Convert")
+            form.fold(skip=("source",))
+        with gr.Column(scale=3, min_width=320):
+            panel.place_progress()
+            result = gr.HTML(elem_id="convert-result")
+            known = gr.HTML(elem_id="convert-known")
+    way.change(
+        lambda kind: (gr.update(visible=kind == UPLOAD), gr.update(visible=kind == PATH)),
+        way,
+        [upload, source],
+        **QUIET,
+    )
+
+    def read(kind: str, uploaded: str | None, path: str | None, *values: Any) -> JobConfig:
+        chosen = {DEMO: "demo", UPLOAD: uploaded or "", PATH: (path or "").strip() if local else ""}[kind]
+        if not chosen:
+            raise BadInput(
+                "No checkpoint was chosen.", "Upload a .safetensors or .ckpt file, or take the demo model."
+            )
+        return form.read(*values, source=chosen)
+
+    panel.runs(form, read, inputs=[way, upload, source, *form.inputs])
+
+    def render(view: JobView) -> Updates:
+        updates = panel.updates(view)
+        if view.news(Saved):
+            saved = view.last(Saved)
+            updates[result] = model_card(services, saved.name) if saved else ""
+            updates[known] = known_models(services)
+        return updates
+
+    attach(blocks, services.jobs, "convert", render, [*panel.outputs, result, known])
+
+
+def model_card(services: Services, name: str) -> str:
+    """What a converted model is."""
+    try:
+        card = services.catalog.card(name)
+    except DreamError as error:
+        return facts([("Model", name), ("Problem", str(error))])
+    pairs = [
+        ("Model", card.name),
+        ("Family", FAMILIES[card.family]),
+        ("Draws at", f"{card.size_px} x {card.size_px} pixels"),
+    ]
+    hashed = [("SHA-256", card.sha256[:16] + "...")] if card.sha256 else []
+    return facts([*pairs, ("Made from", card.source.rsplit("/", 1)[-1]), *hashed])
+
+
+def known_models(services: Services) -> str:
+    """All base models of the workspace."""
+    rows = []
+    for name in services.catalog.bases():
+        try:
+            card = services.catalog.card(name)
+        except DreamError as error:
+            rows.append((name, str(error), ""))
+        else:
+            rows.append((name, FAMILIES[card.family], f"{card.size_px} px"))
+    return table(("Model", "Family", "Size"), rows, "Base models")
+
+
+FAMILIES = {"sd15": "Stable Diffusion 1.5", "demo": "small demo model"}

@@ -1,0 +1,199 @@
+"""A newcomer goes through the five tabs in a browser."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, Request, expect
+
+from tests.e2e.conftest import HAS_BUNDLE, Server
+
+LONG = 180_000
+STEPS = 60
+SAMPLE_EVERY = 20
+HOPPER, COFFEE = "mpl-data/sample_data/grace_hopper.jpg", "data/coffee.png"
+
+
+@pytest.fixture
+def page(browser: Browser, server: Server) -> Iterator[Page]:
+    """A freshly opened page."""
+    context = browser.new_context(viewport={"width": 1280, "height": 720})
+    page = context.new_page()
+    page.set_default_timeout(30_000)
+    open_page(page, server)
+    yield page
+    context.close()
+
+
+def open_page(page: Page, server: Server) -> None:
+    page.goto(server.url)
+    expect(page.locator("#title")).to_be_visible()
+
+
+def tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def done(page: Page, prefix: str) -> None:
+    expect(page.locator(f"#{prefix}-progress .dg-done")).to_be_visible(timeout=LONG)
+
+
+def packaged(package: str, file: str) -> str:
+    spec = find_spec(package)
+    assert spec is not None and spec.origin is not None
+    return str(Path(spec.origin).parent / file)
+
+
+def test_the_page_is_there_in_15_seconds_and_asks_nobody_else(browser: Browser, server: Server) -> None:
+    assert server.seconds_to_page < 15
+    context = browser.new_context()
+    page = context.new_page()
+    asked: list[Request] = []
+    faults: list[str] = []
+    page.on("request", lambda request: asked.append(request))
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    open_page(page, server)
+    for name in ("Dataset", "Convert", "Train", "Compare", "ControlNet"):
+        tab(page, name)
+        page.wait_for_timeout(300)
+    outside = [request.url for request in asked if not request.url.startswith((server.url, "data:", "blob:"))]
+    assert outside == []
+    assert faults == []
+    context.close()
+
+
+def test_dataset(page: Page) -> None:
+    if HAS_BUNDLE:
+        page.locator("#dataset-demo").click()
+        expect(page.locator("#dataset-photos")).to_contain_text(".jpg")
+    else:
+        faces = [packaged("skimage", "data/astronaut.png"), packaged("matplotlib", HOPPER)]
+        page.locator("#dataset-photos input[type=file]").set_input_files(
+            [*faces, packaged("skimage", COFFEE)]
+        )
+        expect(page.locator("#dataset-photos")).to_contain_text("coffee")
+        page.locator("#dataset-size-px input").fill("64")
+    page.locator("#dataset-crop").click()
+    done(page, "dataset")
+    if not HAS_BUNDLE:
+        expect(page.locator("#dataset-refused")).to_contain_text("coffee.png")
+    page.locator("#dataset-gallery button.thumbnail-item").first.click()
+    expect(page.locator("#dataset-caption").locator("input, textarea")).to_have_value(
+        "a photo of sks woman face"
+    )
+    page.locator("#dataset-drop").click()
+    expect(page.locator("#dataset-gallery")).to_contain_text("dropped")
+    page.get_by_text("Restore this crop").click()
+    expect(page.locator("#dataset-gallery")).not_to_contain_text("dropped")
+
+
+@pytest.mark.skipif(not HAS_BUNDLE, reason="the bundled demo model isn't in assets/demo")
+def test_convert(page: Page) -> None:
+    tab(page, "Convert")
+    page.locator("#convert-start").click()
+    done(page, "convert")
+    expect(page.locator("#convert-result")).to_contain_text("portraits")
+
+
+def test_a_number_out_of_range_is_refused_in_its_field(page: Page) -> None:
+    tab(page, "Train")
+    prefilled(page)
+    page.locator("#train-steps input").fill("1000000")
+    page.locator("#train-start").click()
+    expect(page.locator("#train-steps")).to_contain_text("At most 20000.")
+    expect(page.locator("#train-progress .dg-idle")).to_be_visible()
+
+
+def test_train_with_the_page_closed_and_opened_again(browser: Browser, server: Server) -> None:
+    context = browser.new_context(viewport={"width": 1280, "height": 720})
+    first = context.new_page()
+    open_page(first, server)
+    tab(first, "Train")
+    prefilled(first)
+    first.locator("#train-steps input").fill(str(STEPS))
+    first.locator("#train-more").get_by_text("More settings").click()
+    first.locator("#train-run").locator("input, textarea").fill("anna")
+    first.locator("#train-class-count input").first.fill("4")
+    first.locator("#train-sample-every input").fill(str(SAMPLE_EVERY))
+    first.locator("#train-start").click()
+    expect(first.locator("#train-progress .dg-running")).to_be_visible(timeout=LONG)
+    expect(first.locator("#train-loss")).to_be_visible(timeout=LONG)
+    first.close()
+
+    second = context.new_page()
+    open_page(second, server)
+    tab(second, "Train")
+    expect(second.locator("#train-progress .dg-running, #train-progress .dg-done")).to_be_visible()
+    done(second, "train")
+    expect(second.locator("#train-samples button.thumbnail-item")).to_have_count(
+        2 * (STEPS // SAMPLE_EVERY + 1)
+    )
+    expect(second.locator("#train-result")).to_contain_text("anna")
+    assert steps_in_the_log(server) == list(range(1, STEPS + 1))
+    assert points_of_the_curve(second) == 2 * STEPS
+    context.close()
+
+
+def test_compare(page: Page) -> None:
+    tab(page, "Compare")
+    choose_all(page, "compare-models")
+    page.locator("#compare-prompts textarea").fill(
+        "a photo of sks woman face in the forest\nwith <script>${1}"
+    )
+    page.locator("#compare-more").get_by_text("More settings").click()
+    page.locator("#compare-steps input[type=number]").fill("3")
+    page.locator("#compare-start").click()
+    done(page, "compare")
+    expect(page.locator("#compare-grid img")).to_have_count(4)
+    for image in page.locator("#compare-grid img").all():
+        assert image.evaluate("image => image.complete && image.naturalWidth > 0")
+    expect(page.locator("#compare-grid thead")).to_contain_text("with <script>${1}")
+    expect(page.locator("#compare-slider img").first).to_be_visible()
+    with page.expect_download() as download:
+        page.locator("#compare-download").click()
+    assert download.value.suggested_filename.endswith(".zip")
+
+
+def test_control(page: Page) -> None:
+    tab(page, "ControlNet")
+    page.locator("#control-image input[type=file]").set_input_files(packaged("skimage", "data/astronaut.png"))
+    expect(page.locator("#control-image img")).to_be_visible()
+    choose_all(page, "control-models")
+    page.locator("#control-more").get_by_text("More settings").click()
+    page.locator("#control-steps input[type=number]").fill("3")
+    page.locator("#control-start").click()
+    done(page, "control")
+    expect(page.locator("#control-gallery button.thumbnail-item")).to_have_count(3)
+    expect(page.locator("#control-gallery")).to_contain_text("canny map")
+
+
+def choose_all(page: Page, group: str) -> None:
+    """Tick every model."""
+    boxes = page.locator(f"#{group} input[type=checkbox]")
+    expect(boxes).to_have_count(2)
+    for box in boxes.all():
+        box.check()
+
+
+def prefilled(page: Page) -> None:
+    """Wait until the form has taken over what the model's card recommends."""
+    expect(page.locator("#train-model input")).to_have_value("portraits")
+    page.wait_for_timeout(3000)
+
+
+def steps_in_the_log(server: Server) -> list[int]:
+    """The steps whose loss the one training wrote down."""
+    [log] = server.home.glob("jobs/*-train-*/events.jsonl")
+    events = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    return [event["step"] for event in events if event["event"] == "Loss"]
+
+
+def points_of_the_curve(page: Page) -> int:
+    """How many points the two drawn lines have."""
+    expect(page.locator("#train-loss .mark-line path")).to_have_count(2)
+    paths = [path.get_attribute("d") or "" for path in page.locator("#train-loss .mark-line path").all()]
+    return sum(path.count("L") + path.count("C") + path.count("M") for path in paths)

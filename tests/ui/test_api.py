@@ -1,0 +1,140 @@
+"""A program drives the whole job through gradio_client."""
+
+from __future__ import annotations
+
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+from dreamgui.config import ClassImagesJob, CompareJob, ControlJob, ConvertJob, CropJob, JobConfig, TrainJob
+from tests.ui.conftest import Page
+from tests.ui.fakes import picture
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "anna.png"
+    picture("anna", size_px=200).save(path)
+    return path
+
+
+@pytest.fixture
+def client(page: Page) -> Client:
+    return Client(page.url, verbose=False)
+
+
+def test_the_whole_job(client: Client, photo: Path) -> None:
+    cropped = client.predict(photos=[handle_file(photo)], dataset="anna", api_name="/crop")
+    assert cropped["state"] == "done" and cropped["figures"]["crops"] == 1
+    assert client.predict(api_name="/convert")["saved"][0]["name"] == "portraits"
+    drawn = client.predict(class_count=3, class_negative_prompt="blurry", api_name="/class_images")
+    assert drawn["figures"]["class_images"] == 3
+    trained = client.predict(
+        dataset="anna", method="lora", steps=20, rank=4, run="anna-r4", api_name="/train"
+    )
+    assert trained["saved"][-1]["name"] == "anna-r4" and trained["figures"]["steps"] == 20
+    compared = client.predict(models=["portraits", "anna-r4"], dataset="anna", api_name="/compare")
+    assert len(compared["figures"]["cells"]) == 10
+    assert zipfile.is_zipfile(compared["files"]["report"])
+    with Image.open(compared["files"]["pictures"][0]["image"]) as image:
+        assert image.size == (128, 128)
+    assert (
+        compared["figures"]["scores"]["anna-r4"]["likeness"]
+        > compared["figures"]["scores"]["portraits"]["likeness"]
+    )
+    led = client.predict(image=handle_file(photo), control="pose", models=["anna-r4"], api_name="/control")
+    assert led["saved"][0]["what"] == "report"
+    status = client.predict(api_name="/status")
+    assert (
+        status["models"] == ["portraits"] and status["runs"] == ["anna-r4"] and status["datasets"] == ["anna"]
+    )
+
+
+@pytest.mark.parametrize("model", [CropJob, ConvertJob, ClassImagesJob, TrainJob, CompareJob, ControlJob])
+def test_parameters_are_the_config_models(client: Client, model: type[JobConfig]) -> None:
+    api = client.view_api(return_format="dict")
+    assert isinstance(api, dict)
+    found = {item["parameter_name"]: item for item in api["named_endpoints"][f"/{model.kind}"]["parameters"]}
+    assert set(found) == set(model.model_fields)
+    for name, field in model.model_fields.items():
+        assert found[name]["parameter_has_default"] is not field.is_required()
+        if not field.is_required():
+            default = list(field.default) if isinstance(field.default, tuple) else field.default
+            assert found[name]["parameter_default"] == default
+
+
+def test_only_actions_are_public(client: Client) -> None:
+    api = client.view_api(return_format="dict")
+    assert isinstance(api, dict)
+    actions = {"crop", "convert", "class_images", "train", "compare", "control", "stop", "status"}
+    assert set(api["named_endpoints"]) == {f"/{name}" for name in actions}
+    assert not api["unnamed_endpoints"]
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"steps": 1_000_000}, "steps"),
+        ({"rank": 0}, "rank"),
+        ({"method": "magic"}, "method"),
+        ({"learning_rate": -1.0}, "learning_rate"),
+    ],
+)
+def test_numbers_out_of_range_are_refused_by_name(client: Client, values: dict, sentence: str) -> None:
+    with pytest.raises(AppError, match=sentence):
+        client.predict(**values, api_name="/train")
+
+
+def test_a_failure_says_what_and_what_next(client: Client, photo: Path) -> None:
+    with pytest.raises(AppError, match=r"is a web page, not a model\. Download the file again\."):
+        client.predict(source=str(photo), api_name="/convert")
+
+
+def test_a_second_start_is_told_what_runs(client: Client) -> None:
+    first = client.submit(steps=10_000, api_name="/train")
+    _wait_for_state(client, "running")
+    with pytest.raises(AppError, match="train job is already running"):
+        client.predict(steps=10, api_name="/train")
+    stopped = client.predict(kind="train", api_name="/stop")
+    assert len(stopped["stopped"]) == 1
+    result = first.result(timeout=20)
+    assert result["state"] == "cancelled" and result["saved"][0]["what"] == "run"
+
+
+def test_status_answers_quickly_while_training(client: Client) -> None:
+    client.submit(steps=10_000, api_name="/train")
+    _wait_for_state(client, "running")
+    times = []
+    for _ in range(20):
+        began = time.monotonic()
+        client.predict(api_name="/status")
+        times.append(time.monotonic() - began)
+    client.predict(kind="train", api_name="/stop")
+    assert sorted(times)[-2] < 0.3, times
+
+
+def test_strangers_cannot_name_files_of_the_server(public_page: Page, photo: Path) -> None:
+    client = Client(public_page.url, verbose=False)
+    for name, values in {
+        "crop": {"photos": [str(photo)]},
+        "convert": {"source": str(photo)},
+        "control": {"image": str(photo)},
+    }.items():
+        with pytest.raises(AppError, match="wasn't uploaded"):
+            client.predict(**values, api_name=f"/{name}")
+    sneaky = {"path": str(photo), "meta": {"_type": "other"}}
+    with pytest.raises(AppError):
+        client.predict(photos=[sneaky], api_name="/crop")
+
+
+def _wait_for_state(client: Client, state: str) -> None:
+    for _ in range(100):
+        if any(job["state"] == state for job in client.predict(api_name="/status")["jobs"]):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"no job came to the state {state}")

@@ -1,0 +1,170 @@
+"""Measures the bundled model on the processor, as the app will use it, and prints and stores the numbers.
+
+    python measure.py --assets assets/demo --judges benchmarks/judges --held-out OUT/pictures/held-out --out
+        DIR
+
+VAE: PSNR and dlib distance after a round trip on held-out persons. UNet: faces found by BlazeFace in close
+and medium pictures, woman or man and the place as the judges see them, seconds a picture. Pictures are
+drawn by the app's own parts, put together from the shipped files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+from architecture import load_tokenizer
+from common import Ranks, as_bytes, as_unit, write_json, write_sheet
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from judges import Judges, boxes_from_detector, load_judges
+from pictures import load_pictures
+from PIL import Image
+from sampling import Model, sample
+from train_vae import measure_vae, round_trip
+from transformers import CLIPTextModel
+from world import PLACE_PHRASES
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+from dreamgui.data.faces import Face, detect_faces
+from dreamgui.evaluate.identity import embed_face
+from dreamgui.models.layout import read_layout
+from dreamgui.models.single_file import write_parts
+
+CLOSE_UPS = 60
+AT_ONCE = 10
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--assets", type=Path, required=True)
+    parser.add_argument("--judges", type=Path, required=True)
+    parser.add_argument("--held-out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=200, help="pictures to draw")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    model, judges = load_bundle(options.assets), load_judges(options.judges)
+    facts: dict[str, Any] = {"vae": measure_round_trip(model.vae, options.held_out)}
+    print(facts["vae"], flush=True)
+    facts["drawing"] = measure_drawing(model, judges, options.count, options.out)
+    print(facts["drawing"], flush=True)
+    files = [file for file in options.assets.rglob("*") if file.is_file()]
+    facts["bytes"] = {str(file.relative_to(options.assets)): file.stat().st_size for file in files}
+    facts["bytes_in_all"] = sum(facts["bytes"].values())
+    write_json(options.out / "measured.json", facts)
+    print(f"{facts['bytes_in_all'] / 1e6:.1f} MB in all")
+
+
+def load_bundle(assets: Path) -> Model:
+    """The model from the shipped parts, in float32, by way of one single file."""
+    from safetensors.torch import load_file, save_file
+
+    with TemporaryDirectory() as scratch:
+        folder, single = Path(scratch), Path(scratch) / "single.safetensors"
+        tensors = {}
+        for part in sorted(assets.glob("portraits-*-of-*.safetensors")):
+            tensors |= load_file(str(part))
+        save_file(tensors, str(single))
+        for part in ("unet", "vae", "text_encoder"):
+            (folder / part).mkdir()
+            (folder / part / "config.json").write_text((assets / "config" / part / "config.json").read_text())
+        list(write_parts(single, read_layout(assets / "config"), folder, "fp32"))
+        unet = UNet2DConditionModel.from_pretrained(folder / "unet")
+        text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder")
+        vae = AutoencoderKL.from_pretrained(folder / "vae")
+    return Model(unet.eval(), text_encoder.eval(), vae.eval(), load_tokenizer())
+
+
+def measure_round_trip(vae: AutoencoderKL, folder: Path) -> dict[str, float]:
+    """PSNR over 500 pictures; dlib's distance between close-ups and their round trips, and of persons."""
+    held_out = load_pictures(folder, Ranks(0, 1, torch.device("cpu")), whole=True, most=500)
+    close = [i for i, record in enumerate(held_out.records) if record["framing"] == "close"][:CLOSE_UPS]
+    images = held_out.images[close]
+    after = np.concatenate(
+        [as_bytes(round_trip(vae, as_unit(p, torch.float32))) for p in images.split(AT_ONCE)]
+    )
+    pairs = [(embed(before), embed(back)) for before, back in zip(images.numpy(), after, strict=True)]
+    found = [(a, b) for a, b in pairs if a is not None and b is not None]
+    same = [float(np.linalg.norm(a - b)) for a, b in found]
+    who = [held_out.records[i]["identity"] for i in close]
+    firsts = [pairs[who.index(person)][0] for person in dict.fromkeys(who)]
+    known = [first for first in firsts if first is not None]
+    other = [float(np.linalg.norm(a - b)) for n, a in enumerate(known) for b in known[:n]]
+    return measure_vae(vae, held_out) | {
+        "dlib_round_trip_mean": round(float(np.mean(same)), 4),
+        "dlib_round_trip_worst": round(max(same), 4),
+        "dlib_other_persons_mean": round(float(np.mean(other)), 4),
+        "close_ups": len(close),
+        "close_ups_found_before_and_after": len(found),
+    }
+
+
+def embed(image: np.ndarray) -> np.ndarray | None:
+    return embed_face(Image.fromarray(image))
+
+
+def measure_drawing(model: Model, judges: Judges, count: int, out: Path) -> dict[str, float]:
+    """Faces found, woman or man, place, seconds; half of the prompts carry the unbound word."""
+    wanted = [
+        (gender, place, token)
+        for token in ("a ", "sks ")
+        for place in PLACE_PHRASES
+        for gender in ("woman", "man")
+    ]
+    jobs = [wanted[number % len(wanted)] for number in range(count)]
+    drawn, start = [], time.monotonic()
+    for first in range(0, count, AT_ONCE):
+        prompts = [
+            f"a photo of {token}{gender} {PLACE_PHRASES[place]}, portrait"
+            for gender, place, token in jobs[first : first + AT_ONCE]
+        ]
+        drawn.append(sample(model, prompts, seed=first))
+    seconds = (time.monotonic() - start) / count
+    images = np.concatenate(drawn)
+    write_sheet(
+        out / "drawn.png", [images[row : row + AT_ONCE] for row in range(0, min(count, 100), AT_ONCE)]
+    )
+    faces = [largest_face(image) for image in images]
+    found = [number for number, face in enumerate(faces) if face is not None]
+    unit = as_unit(torch.from_numpy(images), torch.float32)
+    boxes = torch.tensor([face.box for face in faces if face is not None], dtype=torch.float32)
+    genders = judges.genders(unit[found], boxes_from_detector(boxes))
+    places = judges.where(unit)
+    right = [gender == jobs[number][0] for gender, number in zip(genders, found, strict=True)]
+    token = [ok for ok, number in zip(right, found, strict=True) if jobs[number][2] == "sks "]
+    return {
+        "pictures": count,
+        "face_found": round(len(found) / count, 4),
+        "woman_man_right": round(float(np.mean(right)), 4),
+        "woman_man_right_with_sks": round(float(np.mean(token)), 4),
+        "place_right": round(float(np.mean([p == job[1] for p, job in zip(places, jobs, strict=True)])), 4),
+        "seconds_a_picture_in_tens": round(seconds, 3),
+        "seconds_a_picture_alone": round(time_alone(model), 3),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def time_alone(model: Model) -> float:
+    """Seconds of one picture of 20 steps, the median of five."""
+    taken = []
+    for seed in range(6):
+        start = time.monotonic()
+        sample(model, ["a photo of woman face"], seed=seed)
+        taken.append(time.monotonic() - start)
+    return float(np.median(taken[1:]))
+
+
+def largest_face(image: np.ndarray) -> Face | None:
+    return max(detect_faces(Image.fromarray(image)), key=lambda face: face.size_px, default=None)
+
+
+if __name__ == "__main__":
+    main()
