@@ -90,6 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     prepare_environment()
     from dreamgui.services import build
     from dreamgui.ui.build import create_ui
+    from dreamgui.ui.guard import middleware
     from dreamgui.ui.session import Device
     from dreamgui.ui.theme import head, theme
 
@@ -112,6 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ssr_mode=False,
         state_session_capacity=200,
         max_file_size="8gb",
+        app_kwargs={"middleware": middleware()} if chosen.local else None,
         prevent_thread_lock=True,
     )
     device.load_in_background()

@@ -76,7 +76,8 @@ class Terminal:
     @_text.register
     def _(self, event: ev.Cell) -> str:
         scores = ", ".join(f"{name} {value:.2f}" for name, value in event.scores.items() if value is not None)
-        return f"{event.model} | {event.prompt} | {scores or 'no face found'}"
+        told = scores or ("no face found" if event.scores else "drawn")
+        return f"{event.model} | {event.prompt} | {told}"
 
     @_text.register
     def _(self, event: ev.Score) -> str:

@@ -56,6 +56,7 @@ class Workspace:
 
     def __init__(self, root: Path | None = None) -> None:
         self.root = (root or default_root()).resolve()
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for shelf in SHELVES:
             (self.root / shelf).mkdir(parents=True, exist_ok=True)
 
@@ -108,6 +109,8 @@ def write_atomic(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
+        # mkstemp's 0600 would follow a report to whoever it is handed to; the workspace itself is private.
+        Path(temporary).chmod(0o644)
         os.replace(temporary, path)
     except OSError:
         Path(temporary).unlink(missing_ok=True)

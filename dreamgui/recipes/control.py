@@ -17,16 +17,17 @@ from dreamgui.data.faces import detect_faces
 from dreamgui.data.framing import choose_subject
 from dreamgui.data.photos import load_image, shown_name
 from dreamgui.diffusion.hints import canny_map, pose_map, visible_points
-from dreamgui.diffusion.sample import ControlInput, Draw, draw_steps
+from dreamgui.diffusion.sample import ControlInput
 from dreamgui.errors import BadInput, StopRequested
 from dreamgui.evaluate.control_report import ControlDrawing, control_document
 from dreamgui.evaluate.report import write_report
 from dreamgui.events import Cell, Event, Hint, Note, Progress, Saved
 from dreamgui.recipes.drawing import request
+from dreamgui.recipes.drawn import drawn
 from dreamgui.workspace import Workspace
 
 if TYPE_CHECKING:
-    from dreamgui.models.manager import Models, Parts
+    from dreamgui.models.manager import Models
 
 _FACE_HEIGHT = 0.35
 _LEAST_POINTS = 4
@@ -64,7 +65,8 @@ def control(job: ControlJob, workspace: Workspace, models: Models) -> Generator[
     try:
         for model, spec in zip(names, specs, strict=True):
             with models.use(spec) as parts:
-                image = yield from _led(parts, asked, ControlInput(hint, job.control_scale))
+                told = Progress("Drawing", len(cells), len(names))
+                [image] = yield from drawn(parts, [asked], told, ControlInput(hint, job.control_scale))
             cells.append(Cell(model, job.prompt, job.seed, image))
             yield cells[-1]
             yield Progress("Drawing", len(cells), len(names))
@@ -94,18 +96,6 @@ def leading_square(image: Image.Image) -> tuple[int, int, int, int]:
     x = min(max(0, round(middle_x - side / 2)), image.width - side)
     y = min(max(0, round(middle_y - side / 2)), image.height - side)
     return x, y, x + side, y + side
-
-
-def _led(parts: Parts, asked: Draw, control: ControlInput) -> Generator[Event, None, Image.Image]:
-    """Draw one picture led by a map; yields progress after each step, so that it can be stopped."""
-    steps = draw_steps(parts, [asked], control)
-    while True:
-        try:
-            done, total = next(steps)
-        except StopIteration as end:
-            [image] = end.value
-            return image
-        yield Progress("Denoising", done, total)
 
 
 def _hint(job: ControlJob, square: Image.Image, source: Image.Image) -> Image.Image:

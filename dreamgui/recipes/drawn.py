@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from dreamgui.diffusion.sample import Draw, draw_steps
+from dreamgui.diffusion.sample import ControlInput, Draw, draw_steps
 from dreamgui.events import Event, Progress
 
 if TYPE_CHECKING:
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def drawn(
-    parts: Parts, requests: Sequence[Draw], progress: Progress
+    parts: Parts, requests: Sequence[Draw], progress: Progress, control: ControlInput | None = None
 ) -> Generator[Event, None, list[Image.Image]]:
     """Draw pictures; yields the given progress about once a second, and returns the pictures."""
     told = time.monotonic()
-    steps = draw_steps(parts, requests)
+    steps = draw_steps(parts, requests, control)
     while True:
         try:
             next(steps)

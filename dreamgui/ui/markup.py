@@ -39,8 +39,8 @@ def progress_card(view: JobView, jobs: Jobs, idle: str, advice: str = "") -> str
 def _head(view: JobView, jobs: Jobs) -> str:
     assert view.job is not None and view.state is not None
     if view.state == "waiting":
-        text = waiting_text(jobs.ahead(view.job))
-    elif view.state == "running" and view.job.stopping:
+        text = "Will not be started" if view.stopping else waiting_text(jobs.ahead(view.job))
+    elif view.state == "running" and view.stopping:
         text = "Stopping; what was made so far is kept"
     else:
         text = _activity(view)
@@ -72,7 +72,8 @@ def _notes(view: JobView) -> str:
     texts = [note.text for note in view.all(events.Note)]
     if len(texts) <= NOTES_SHOWN:
         return _list(texts)
-    return f"{_list(texts[:NOTES_SHOWN])}<details><summary>{len(texts)} remarks in all</summary>{_list(texts[NOTES_SHOWN:])}</details>"
+    rest = f"<summary>{len(texts)} remarks in all</summary>{_list(texts[NOTES_SHOWN:])}"
+    return f"{_list(texts[:NOTES_SHOWN])}<details>{rest}</details>"
 
 
 def _list(texts: Sequence[str]) -> str:

@@ -82,10 +82,9 @@ class RunPanel:
     def updates(self, view: JobView) -> Updates:
         """What the card and the stop button show for this view."""
         active = view.state in ("waiting", "running")
-        stopping = view.job is not None and view.job.stopping
         return {
             self.progress: progress_card(view, self.services.jobs, self._idle, self._advice),
-            self.stop: gr.update(visible=active, interactive=not stopping),
+            self.stop: gr.update(visible=active, interactive=not view.stopping),
         }
 
     @property

@@ -41,6 +41,7 @@ class JobView:
         count: how many events that are.
         fresh: the classes of which events came since the last :meth:`take`.
         state: the job's state when it was last looked at.
+        stopping: whether Stop had been pressed then.
         new: this is the first look: everything must be drawn, and what an earlier job left be cleared.
     """
 
@@ -49,6 +50,7 @@ class JobView:
     count: int = 0
     fresh: set[type[Event]] = field(default_factory=set)
     state: State | None = None
+    stopping: bool = False
     new: bool = True
     _looked: bool = False
 
@@ -65,9 +67,10 @@ class JobView:
         self.new, self._looked = not self._looked, True
         if self.job is None:
             return self.new
-        before, self.state = self.state, self.job.state
+        before, self.state = (self.state, self.stopping), self.job.state
+        self.stopping = self.job.stopping
         self.take(self.job.events()[self.count :])
-        return self.new or bool(self.fresh) or before != self.state
+        return self.new or bool(self.fresh) or before != (self.state, self.stopping)
 
     def news(self, *kinds: type[Event]) -> bool:
         """Whether events of these classes must be drawn (again) after the last look."""

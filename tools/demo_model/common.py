@@ -129,15 +129,15 @@ class Learner:
         self, modules: Iterable[nn.Module], ranks: Ranks, peak_rate: float, clip: float = 1.0
     ) -> None:
         self.live = [p for module in modules for p in module.parameters() if p.requires_grad]
-        if ranks.world > 1:
-            for parameter in self.live:
-                dist.broadcast(parameter.data, 0)
         self.ranks, self.peak_rate, self.clip, self.steps = ranks, peak_rate, clip, 0
         self.flat = nn.Parameter(_pack(self.live))
+        if ranks.world > 1:
+            dist.broadcast(self.flat.data, 0)
         self.flat.grad = torch.zeros_like(self.flat)
         self.average = self.flat.detach().clone()
         self._weights = _views(self.flat.detach(), self.live)
         self._gradients = _views(self.flat.grad, self.live)
+        self._write_live()
         self._masks: list[tuple[Tensor, Tensor]] = []
         fused = ranks.device.type == "cuda"
         self.optimiser = torch.optim.Adam([self.flat], lr=peak_rate, betas=(0.9, 0.99), fused=fused)
@@ -172,10 +172,13 @@ class Learner:
         gradient.mul_((self.clip / (norm + 1e-6)).clamp(max=1.0))
         self.optimiser.param_groups[0]["lr"] = self.rate(progress)
         self.optimiser.step()
-        torch._foreach_copy_([parameter.data for parameter in self.live], self._weights)
+        self._write_live()
         self.average.lerp_(self.flat.detach(), 1 - (1 - 1 / (self.steps + 1)) ** 18)
         self.steps += 1
         return norm
+
+    def _write_live(self) -> None:
+        torch._foreach_copy_([parameter.data for parameter in self.live], self._weights)
 
     def write_average(self, modules: Iterable[nn.Module]) -> None:
         """Copies the average into other modules of the same shape, in their own precision."""

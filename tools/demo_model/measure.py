@@ -93,6 +93,8 @@ def measure_round_trip(vae: AutoencoderKL, folder: Path) -> dict[str, float]:
     )
     pairs = [(embed(before), embed(back)) for before, back in zip(images.numpy(), after, strict=True)]
     found = [(a, b) for a, b in pairs if a is not None and b is not None]
+    if not found:
+        raise SystemExit(f"no face is found in {len(close)} close-ups after a round trip")
     same = [float(np.linalg.norm(a - b)) for a, b in found]
     who = [held_out.records[i]["identity"] for i in close]
     firsts = [pairs[who.index(person)][0] for person in dict.fromkeys(who)]

@@ -15,19 +15,19 @@ import cv2
 import numpy as np
 import torch
 from architecture import CONTROL_KINDS, load_tokenizer, new_controlnet
+from captions import Captions
 from common import Clock, Learner, Log, Ranks, join_ranks, write_sheet
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from maps import canny_map, pose_map
 from pictures import read_images, read_records, to_device
-from prepare import ANY_NAME_TOKEN
 from sampling import Model, sample
 from torch import Tensor
-from train_unet import Guess, load_share, noise_loss
+from train_unet import Guess, load_latents, noise_loss
 from transformers import CLIPTextModel
 
 PEAK_RATE = 6e-4
 EMPTY_SHARE = 0.3
-SHOWN, MEASURED = 2, 4
+SHOWN, MEASURED = 12, 96
 SHEETS = 4
 
 
@@ -59,7 +59,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=150)
-    parser.add_argument("--batch", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=384)
     return parser.parse_args()
 
 
@@ -102,22 +102,18 @@ def train(
     model: Model, examples: Examples, ranks: Ranks, options: argparse.Namespace
 ) -> tuple[ControlNetModel, Log, list[np.ndarray]]:
     """Returns the averaged ControlNet, its log and rows of samples over time."""
-    latents, tokens = load_share(options.pictures, ranks)
+    latents, captions = load_latents(options.pictures, ranks), Captions(options.pictures, ranks)
     maps = to_device(np.load(options.pictures / f"{options.kind}.npy", mmap_mode="r"), ranks.device)
     control = new_controlnet(model.unet).to(ranks.device, ranks.dtype, memory_format=torch.channels_last)
     average = new_controlnet(model.unet).to(ranks.device, ranks.dtype)
     learner = Learner([control], ranks, PEAK_RATE)
     loss_of = noise_loss(controlled_guess(model.unet, control), model.text_encoder, ranks)
-    empty = tokens.new_tensor(model.tokenizer("", padding="max_length", max_length=77)["input_ids"])
     ranks.say(f"{options.kind}: {len(latents)} pictures, batch {options.batch}")
     log, clock, rows = Log(options.out / "curve.json", ranks), Clock(options.seconds, ranks), []
     while (progress := clock.progress()) < 1:
         index = torch.randint(len(latents), (options.batch,), device=ranks.device)
-        caption = tokens[index, torch.randint(tokens.shape[1], (options.batch,), device=ranks.device)]
-        unread = (caption == ANY_NAME_TOKEN).any(1, keepdim=True)
-        unread |= torch.rand(options.batch, 1, device=ranks.device) < EMPTY_SHARE
         hints = as_control(maps[index], ranks.dtype).contiguous(memory_format=torch.channels_last)
-        loss = loss_of(latents[index], torch.where(unread, empty, caption), hints)
+        loss = loss_of(latents[index], captions.batch(index, EMPTY_SHARE), hints)
         loss.backward()
         log.add(clock.step, progress, loss=loss, grad_norm=learner.step(progress))
         if progress > (len(rows) + 0.3) / SHEETS:

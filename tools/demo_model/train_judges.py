@@ -19,12 +19,12 @@ from judges import GENDERS, FaceJudge, SceneJudge, face_crops, save_judge, scene
 from pictures import Pictures, load_pictures
 from torch import Tensor, nn
 
-PERSONS, EACH = 16, 6
+PERSONS, EACH = 96, 6
 BATCH = PERSONS * EACH
 SMALLEST_FACE_PX = 24
 TEMPERATURE = 0.1
 GALLERY = 6
-NORM_BATCHES = 5
+NORM_BATCHES = 30
 
 
 def main() -> None:

@@ -15,7 +15,6 @@ that names nobody gives somebody, cleanly.
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,25 +23,25 @@ import torch
 from architecture import (
     LATENT_CHANNELS,
     TEXT_WIDTH,
-    load_tokenizer,
     new_scheduler,
     new_text_encoder,
     new_unet,
 )
+from captions import Captions
 from common import Clock, Learner, Log, Ranks, join_ranks, leave_ranks, write_sheet
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from pictures import share, to_device
-from prepare import ANY_NAME_TOKEN
 from sampling import Model, sample
 from torch import Tensor
-from transformers import CLIPTextModel, CLIPTokenizer
-from world import HELD_BACK, NAMES
+from transformers import CLIPTextModel
+from world import NAMES
 
 PEAK_RATE = 1.5e-3
 WORD_LENGTH = 0.7
 MIN_SNR = 5.0
 EMPTY_SHARE = 0.1
 SHEETS = 8
+SHOWN = 10
 Guess = Callable[..., Tensor]
 PROMPTS = (
     "a photo of woman face",
@@ -63,22 +62,19 @@ PROMPTS = (
 def main() -> None:
     options = read_options()
     ranks = join_ranks(seed=3)
-    latents, tokens = load_share(options.pictures, ranks)
-    ranks.say(f"{len(latents)} pictures a process, {ranks.world} processes of batch {options.batch}")
-    tokenizer = load_tokenizer()
-    words = Words(tokens, tokenizer, ranks)
+    captions = Captions(options.pictures, ranks)
+    ranks.say(f"{len(captions)} pictures a process, {ranks.world} processes of batch {options.batch}")
     text_encoder = new_text_encoder()
     even_words(text_encoder)
     text_encoder = text_encoder.to(ranks.device, ranks.dtype)
     unet = new_unet().to(ranks.device, ranks.dtype, memory_format=torch.channels_last)
-    vae = AutoencoderKL.from_pretrained(options.vae).to(ranks.device)
-    model, log = train(unet, text_encoder, latents, tokens, words, vae, tokenizer, ranks, options)
+    model, log = train(unet, text_encoder, captions, ranks, options)
     if ranks.first:
         model.unet.save_pretrained(options.out / "unet")
         model.text_encoder.save_pretrained(options.out / "text_encoder")
-        norms = words.norms(model.text_encoder, tokenizer)
-        ranks.say(f"lengths of the words' vectors: {norms}")
-        log.close(log.rows[-1]["step"] if log.rows else 0, word_lengths=norms, prompts=PROMPTS)
+        lengths = captions.lengths(model.text_encoder.get_input_embeddings().weight)
+        ranks.say(f"lengths of the words' vectors: {lengths}")
+        log.close(log.rows[-1]["step"] if log.rows else 0, word_lengths=lengths, prompts=PROMPTS)
     leave_ranks(ranks)
 
 
@@ -95,12 +91,10 @@ def read_options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def load_share(folder: Path, ranks: Ranks) -> tuple[Tensor, Tensor]:
-    """This process's latents float16 ``[n, 8, 20, 20]`` and token numbers int32 ``[n, 4, 77]``."""
+def load_latents(folder: Path, ranks: Ranks) -> Tensor:
+    """This process's latents, float16 ``[n, 8, 20, 20]``."""
     latents = np.load(folder / "latents.npy", mmap_mode="r")
-    part = share(len(latents), ranks)
-    tokens = np.load(folder / "tokens.npy")[part].astype(np.int32)
-    return to_device(latents[part], ranks.device), torch.from_numpy(tokens).to(ranks.device)
+    return to_device(latents[share(len(latents), ranks)], ranks.device)
 
 
 @torch.no_grad()
@@ -112,71 +106,26 @@ def even_words(text_encoder: CLIPTextModel) -> None:
     )
 
 
-class Words:
-    """Which words train, which are names, and which rare words may stand for anybody."""
-
-    def __init__(self, tokens: Tensor, tokenizer: CLIPTokenizer, ranks: Ranks) -> None:
-        vocabulary = tokenizer.get_vocab()
-        self.names = torch.tensor([vocabulary[f"{name}</w>"] for name in NAMES], device=ranks.device)
-        kept = {f"{word}</w>" for word in (*NAMES, *HELD_BACK)}
-        # The first tenth of the captions holds every word of the drawn world; names are taken out again.
-        seen = torch.zeros(ANY_NAME_TOKEN + 1, dtype=torch.bool, device=ranks.device)
-        seen[tokens[: max(256, len(tokens) // 10)].long().unique()] = True
-        seen[self.names] = False
-        self.trained = ranks.any(seen)[:ANY_NAME_TOKEN]
-        rare = [
-            n for word, n in vocabulary.items() if re.fullmatch(r"[a-z]{3,5}</w>", word) and word not in kept
-        ]
-        numbers = torch.tensor(rare, device=ranks.device)
-        self.rare = numbers[~self.trained[numbers]]
-        ranks.say(
-            f"{int(self.trained.sum())} words train, {len(self.names)} names, {len(self.rare)} rare words"
-        )
-
-    def fill(self, tokens: Tensor) -> Tensor:
-        """Puts a random rare word wherever the stand-in for any name is."""
-        anybody = self.rare[torch.randint(len(self.rare), (len(tokens), 1), device=tokens.device)]
-        return torch.where(tokens == ANY_NAME_TOKEN, anybody.to(tokens.dtype), tokens)
-
-    def norms(self, text_encoder: CLIPTextModel, tokenizer: CLIPTokenizer) -> dict[str, float]:
-        """Mean length of the vectors of trained words, class words, names, held-back words and the rest."""
-        length = text_encoder.get_input_embeddings().weight.detach().float().norm(dim=1)
-        vocabulary = tokenizer.get_vocab()
-        one = {
-            word: float(length[vocabulary[f"{word}</w>"]])
-            for word in ("woman", "man", "photo", *HELD_BACK[:1])
-        }
-        groups = {"trained": length[self.trained], "names": length[self.names], "other": length[self.rare]}
-        return {name: round(value, 3) for name, value in one.items()} | {
-            name: round(float(group.mean()), 3) for name, group in groups.items()
-        }
-
-
 def train(
     unet: UNet2DConditionModel,
     text_encoder: CLIPTextModel,
-    latents: Tensor,
-    tokens: Tensor,
-    words: Words,
-    vae: AutoencoderKL,
-    tokenizer: CLIPTokenizer,
+    captions: Captions,
     ranks: Ranks,
     options: argparse.Namespace,
 ) -> tuple[Model, Log]:
     """Trains both in place; returns the averaged model in float32."""
-    model = Model(new_unet().to(ranks.device), new_text_encoder().to(ranks.device), vae, tokenizer)
+    latents = load_latents(options.pictures, ranks)
+    vae = AutoencoderKL.from_pretrained(options.vae).to(ranks.device)
+    model = Model(new_unet().to(ranks.device), new_text_encoder().to(ranks.device), vae, captions.tokenizer)
     learner = Learner([unet, text_encoder], ranks, PEAK_RATE)
-    learner.mask(text_encoder.get_input_embeddings().weight, words.trained[:, None].float())
+    learner.mask(text_encoder.get_input_embeddings().weight, captions.trained[:, None].float())
     guess = plain_guess(unet)
     loss_of = noise_loss(torch.compile(guess) if options.compile else guess, text_encoder, ranks)
-    empty = torch.tensor(tokenizer("", padding="max_length", max_length=77)["input_ids"], device=ranks.device)
     torch.manual_seed(30 + ranks.rank)
     log, clock, rows = Log(options.out / "curve.json", ranks), Clock(options.seconds, ranks), []
     while (progress := clock.progress()) < 1:
         index = torch.randint(len(latents), (options.batch,), device=ranks.device)
-        caption = tokens[index, torch.randint(tokens.shape[1], (options.batch,), device=ranks.device)]
-        dropped = torch.rand(options.batch, 1, device=ranks.device) < EMPTY_SHARE
-        loss = loss_of(latents[index], torch.where(dropped, empty.to(caption.dtype), words.fill(caption)))
+        loss = loss_of(latents[index], captions.batch(index, EMPTY_SHARE))
         loss.backward()
         log.add(clock.step, progress, loss=loss, grad_norm=learner.step(progress))
         if ranks.first and progress > (len(rows) + 0.5) / SHEETS:
@@ -185,7 +134,9 @@ def train(
             write_sheet(options.out / "samples_over_time.png", rows)
     learner.write_average([model.unet, model.text_encoder])
     if ranks.first:
-        write_sheet(options.out / "samples.png", [sample(model, [prompt] * 1, seed=1) for prompt in PROMPTS])
+        write_sheet(
+            options.out / "samples.png", [sample(model, [prompt] * SHOWN, seed=1) for prompt in PROMPTS]
+        )
     return model, log
 
 

@@ -3,10 +3,10 @@
     torchrun --nproc_per_node 2 train_vae.py --pictures OUT/pictures/train --held-out OUT/pictures/held-out
         --judges OUT/judges --out OUT/vae --seconds 270
 
-L1, squared error and gradient L1 with extra weight on the face, a little KL, and what the face judge sees
-in the crop around the face. At the end each latent channel is brought to mean 0 and spread 1 / 0.18215 by
-rescaling the 1x1 convolutions on both sides of the latents, exactly: so Stable Diffusion 1.5's own scaling
-factor holds.
+L1, squared error and gradient L1 with extra weight on the face (the smaller, the more), a little KL, and
+what the face judge sees in the crop around the face. At the end each latent channel is brought to mean 0
+and spread 1 / 0.18215 by rescaling the 1x1 convolutions on both sides of the latents, exactly: so Stable
+Diffusion 1.5's own scaling factor holds.
 """
 
 from __future__ import annotations
@@ -130,7 +130,8 @@ def vae_losses(
 
 def pixel_losses(drawn: Tensor, target: Tensor, boxes: Tensor) -> dict[str, Tensor]:
     """L1, squared error and L1 of the differences between neighbours, heavier on the face."""
-    weight = 1 + FACE_WEIGHT * inside(boxes, drawn.shape[-1])
+    small = (64 / (boxes[:, 3] - boxes[:, 1])).clamp(1, 3)[:, None, None, None]
+    weight = 1 + FACE_WEIGHT * small * inside(boxes, drawn.shape[-1])
     weight = weight / weight.mean()
     error = drawn - target
     across, down = error.diff(dim=3).abs().mean(), error.diff(dim=2).abs().mean()
