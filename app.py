@@ -93,6 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from dreamgui.ui.guard import middleware
     from dreamgui.ui.session import Device
     from dreamgui.ui.theme import head, theme
+    from dreamgui.ui.watch import PLACES
 
     services = build()
     device = Device(services)
@@ -112,6 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         enable_monitoring=False,
         ssr_mode=False,
         state_session_capacity=200,
+        max_threads=PLACES,
         max_file_size="8gb",
         app_kwargs={"middleware": middleware()} if chosen.local else None,
         prevent_thread_lock=True,

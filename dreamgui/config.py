@@ -51,7 +51,7 @@ def knob(
         positional: on the command line it stands without ``--name`` before it.
         limits: pydantic's ``ge``, ``le``, ``min_length``...
     """
-    extra = {"fold": fold, "choices": choices, "positional": positional}
+    extra: dict[str, Any] = {"fold": fold, "choices": choices, "positional": positional}
     if isinstance(default, float):
         limits["allow_inf_nan"] = False
     return Field(default, description=label, json_schema_extra=extra, **limits)

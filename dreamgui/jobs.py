@@ -13,7 +13,7 @@ import secrets
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -129,7 +129,7 @@ class Job:
             while True:
                 if self._stop.is_set() and not told:
                     told = True
-                    yield stream.throw(StopRequested()) if hasattr(stream, "throw") else next(stream)
+                    yield stream.throw(StopRequested()) if isinstance(stream, Generator) else next(stream)
                 else:
                     yield next(stream)
         except StopIteration:

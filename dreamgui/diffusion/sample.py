@@ -123,8 +123,8 @@ def decode(vae: Any, latents: Tensor) -> list[Image.Image]:
 
 
 def pictures_at_once(device: torch.device, width_px: int, height_px: int) -> int:
-    """How many pictures to draw in one batch; a CPU gains nothing from more once its cores are busy."""
-    at_512 = 2 if device.type == "cpu" else 8
+    """How many pictures to draw in one batch. Small ones gain from it on a CPU too: half the time in tens."""
+    at_512 = 1 if device.type == "cpu" else 8
     return max(1, min(16, at_512 * 512 * 512 // (width_px * height_px)))
 
 
@@ -155,17 +155,17 @@ def _noise_model(
     if guided:
         texts = [*(request.negative_prompt for request in requests), *texts]
     embeddings = encode_prompts(parts.text_encoder, parts.tokenizer, texts)
-    text = torch.cat([embeddings[each] for each in texts])
+    text = torch.cat([embeddings[each] for each in texts]).to(parts.dtype)
     hint = (
         _hint(parts, control.image, width_px, height_px).expand(len(texts), -1, -1, -1) if control else None
     )
 
     def predict(latents: Tensor, timestep: Tensor) -> Tensor:
-        residuals = {}
+        residuals, given = {}, latents.to(parts.dtype)
         with compute_format(parts.unet, parts.dtype, parts.device):
             if control and parts.controlnet is not None:
                 down, middle = parts.controlnet(
-                    latents,
+                    given,
                     timestep,
                     text,
                     controlnet_cond=hint,
@@ -173,7 +173,7 @@ def _noise_model(
                     return_dict=False,
                 )
                 residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
-            noise = parts.unet(latents, timestep, text, **residuals, return_dict=False)[0]
+            noise = parts.unet(given, timestep, text, **residuals, return_dict=False)[0]
         return noise.to(latents.dtype)
 
     return predict
@@ -183,7 +183,7 @@ def _hint(parts: Parts, image: Image.Image, width_px: int, height_px: int) -> Te
     """A map as [1, 3, height, width], 0..1."""
     image = image.convert("RGB").resize((width_px, height_px), Image.Resampling.LANCZOS)
     pixels = torch.from_numpy(np.array(image).astype(np.float32) / 255)
-    return pixels.permute(2, 0, 1)[None].to(parts.device, parts.text_encoder.dtype)
+    return pixels.permute(2, 0, 1)[None].to(parts.device, parts.dtype)
 
 
 def _size(parts: Parts, request: Draw) -> tuple[int, int]:

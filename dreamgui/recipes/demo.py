@@ -86,22 +86,24 @@ def demo(job: DemoJob, workspace: Workspace, models: Models) -> Generator[Event,
     converting = yield from stages.run("convert the checkpoint", convert(convert_job, workspace, models))
     model = converting.name("model")
 
-    class_job = ClassImagesJob(**{**wishes.class_images(), "model": model})
+    class_job = ClassImagesJob.model_validate({**wishes.class_images(), "model": model})
     yield from stages.run("draw class images", class_images(class_job, workspace, models))
 
     runs: dict[str, str] = {}
     for title, settings in trainings.items():
-        train_job = TrainJob(**{**settings, "model": model, "dataset": dataset.folder.name})
+        train_job = TrainJob.model_validate({**settings, "model": model, "dataset": dataset.folder.name})
         training = yield from stages.run(title, train(train_job, workspace, models))
         runs[training.name("run")] = title
 
     draw_settings = {**wishes.of("draw", DrawSettings, _QUICK_DRAW), "seed": job.seed}
-    compare_job = CompareJob(
-        **draw_settings,
-        models=(model, *runs),
-        prompts=tuple(prompt.replace(_INSTANCE_PROMPT, wishes.instance_prompt) for prompt in COMPARE_PROMPTS),
-        dataset=dataset.folder.name,
-        report="demo",
+    compare_job = CompareJob.model_validate(
+        {
+            **draw_settings,
+            "models": (model, *runs),
+            "prompts": [prompt.replace(_INSTANCE_PROMPT, wishes.instance_prompt) for prompt in COMPARE_PROMPTS],
+            "dataset": dataset.folder.name,
+            "report": "demo",
+        }
     )
     comparing = yield from stages.run("compare", compare(compare_job, workspace, models))
     comparison: Comparison = comparing.result
@@ -110,13 +112,15 @@ def demo(job: DemoJob, workspace: Workspace, models: Models) -> Generator[Event,
     leaders = _leaders(dataset, photographs)
     best = [row.name for row in (comparison.best("unet"), comparison.best("lora")) if row]
     for kind in CONTROLS:
-        control_job = ControlJob(
-            **draw_settings,
-            image=leaders[kind],
-            control=kind,
-            prompt=compare_job.prompts[0],
-            models=(model, *best),
-            report=f"demo-{kind}",
+        control_job = ControlJob.model_validate(
+            {
+                **draw_settings,
+                "image": leaders[kind],
+                "control": kind,
+                "prompt": compare_job.prompts[0],
+                "models": (model, *best),
+                "report": f"demo-{kind}",
+            }
         )
         try:
             drawing = yield from stages.run(f"ControlNet: {kind}", control(control_job, workspace, models))

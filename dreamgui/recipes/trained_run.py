@@ -27,6 +27,7 @@ class TrainedRun:
         name: its name in the catalog.
         folder: ``runs/NAME``.
         checkpoints: those in it.
+        usable: whether it was stopped before, and has weights that can be drawn with.
         job: the job that trains it, with the run's name filled in.
     """
 
@@ -35,6 +36,7 @@ class TrainedRun:
         self.job = job.model_copy(update={"run": name, "resume": False})
         self.folder = workspace.place("runs", name)
         self.checkpoints = Checkpoints(self.folder / "checkpoints")
+        self.usable = False
 
     @classmethod
     def new(cls, job: TrainJob, workspace: Workspace) -> TrainedRun:
@@ -50,11 +52,11 @@ class TrainedRun:
             UnknownName: there is no such run.
             BadInput: it is finished, or was begun with other settings.
         """
-        if not job.run:
-            return cls(_newest_open(job, workspace, catalog), job, workspace)
-        card = catalog.run(job.run)
+        name = job.run or _newest_open(job, workspace, catalog)
+        card = catalog.run(name)
         run = cls(card.name, job, workspace)
-        if card.finished and not run.checkpoints.folder.is_dir():
+        run.usable = card.finished
+        if card.finished and not can_resume(workspace, card.name):
             raise BadInput(
                 f"The run {card.name!r} is finished after {card.steps} steps.",
                 "Start a new run in its place.",
@@ -84,9 +86,10 @@ class TrainedRun:
             self.checkpoints.keep = 1
 
     def begin(self) -> None:
-        """Put the run into the catalog, unfinished."""
+        """Put the run into the catalog, unfinished; one that was stopped stays usable until it is better."""
         self.checkpoints.sweep()
-        write_run(self.folder, self._card(steps=0, seconds=0.0, file_bytes=0, finished=False))
+        if not self.usable:
+            write_run(self.folder, self._card(steps=0, seconds=0.0, file_bytes=0, finished=False))
 
     def finish(self, unet: Any, losses: Sequence[Loss], seconds: float) -> RunCard:
         """Write the weights and then the card that says so.
@@ -126,10 +129,14 @@ class TrainedRun:
         )
 
 
+def can_resume(workspace: Workspace, name: str) -> bool:
+    """Whether a run was broken off or stopped, and has checkpoints to go on from."""
+    return any((workspace.place("runs", name) / "checkpoints").glob("step-*"))
+
+
 def _newest_open(job: TrainJob, workspace: Workspace, catalog: Catalog) -> str:
     for card in reversed(catalog.runs()):
-        has_checkpoints = (workspace.place("runs", card.name) / "checkpoints").is_dir()
-        if has_checkpoints and not _changed(job, TrainJob.model_validate(card.job)):
+        if can_resume(workspace, card.name) and not _changed(job, TrainJob.model_validate(card.job)):
             return card.name
     raise UnknownName("There is no broken-off run with these settings.", "Start a new run.")
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncIterator
 from html import escape
-from typing import Any
 
 import gradio as gr
 
 from dreamgui.services import Services
-from dreamgui.ui.endpoints import add_endpoints
+from dreamgui.ui.endpoints import ACTIONS, add_endpoints
 from dreamgui.ui.form import Form
 from dreamgui.ui.session import QUIET, Device
 from dreamgui.ui.stream import DOING
@@ -20,14 +16,13 @@ from dreamgui.ui.tabs.control import create_control_tab
 from dreamgui.ui.tabs.convert import create_convert_tab
 from dreamgui.ui.tabs.dataset import create_dataset_tab
 from dreamgui.ui.tabs.train import create_train_tab
-from dreamgui.ui.watch import HEARTBEAT_SECONDS
+from dreamgui.ui.watch import Watch
 
 TITLE = "DreamGUI"
 LEAD = (
     "Teach Stable Diffusion one person. New here? Press <b>Use the demo's photographs</b>, "
     "then take the tabs from left to right."
 )
-LINE_SECONDS = 1.0
 CACHE_SWEEP_SECONDS, CACHE_AGE_SECONDS = 300, 6 * 3600
 QUEUE_LENGTH = 100
 
@@ -50,18 +45,19 @@ def create_ui(services: Services, device: Device | None = None, local: bool = Tr
         with gr.Row(elem_id="head", equal_height=True):
             gr.HTML(f"<h1>{TITLE}</h1><p>{LEAD}</p>", elem_id="title")
             line = gr.HTML(elem_id="status-line")
+        watch = Watch(blocks, services.jobs, [model.kind for model in ACTIONS])
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Dataset", id="dataset", elem_id="tab-dataset"):
-                create_dataset_tab(services, blocks)
+                create_dataset_tab(services, watch)
             with gr.Tab("Convert", id="convert", elem_id="tab-convert"):
-                create_convert_tab(services, blocks, local)
+                create_convert_tab(services, watch, local)
             with gr.Tab("Train", id="train", elem_id="tab-train") as train:
-                _refresh(blocks, train, create_train_tab(services, blocks))
+                _refresh(blocks, train, create_train_tab(services, watch))
             with gr.Tab("Compare", id="compare", elem_id="tab-compare") as compare:
-                _refresh(blocks, compare, [create_compare_tab(services, blocks)])
+                _refresh(blocks, compare, [create_compare_tab(services, watch)])
             with gr.Tab("ControlNet", id="control", elem_id="tab-control") as control:
-                _refresh(blocks, control, [create_control_tab(services, blocks)])
-        _watch_line(blocks, services, device, line)
+                _refresh(blocks, control, [create_control_tab(services, watch)])
+        watch.begin(line, lambda: status_line(services, device))
         add_endpoints(services, device, local)
     return blocks.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=4, api_open=False)
 
@@ -71,21 +67,6 @@ def _refresh(blocks: gr.Blocks, tab: gr.Tab, forms: list[Form]) -> None:
     for form in forms:
         tab.select(form.refresh, form.choosers, form.choosers, **QUIET)
         blocks.load(form.refresh, form.choosers, form.choosers, **QUIET)
-
-
-def _watch_line(blocks: gr.Blocks, services: Services, device: Device, line: gr.HTML) -> None:
-    """Keep the status line in the head up to date."""
-
-    async def look() -> AsyncIterator[Any]:
-        shown, told = "", time.monotonic()
-        while True:
-            now = status_line(services, device)
-            if now != shown or time.monotonic() - told > HEARTBEAT_SECONDS:
-                yield now
-                shown, told = now, time.monotonic()
-            await asyncio.sleep(LINE_SECONDS)
-
-    blocks.load(look, None, line, **QUIET)
 
 
 def status_line(services: Services, device: Device) -> str:

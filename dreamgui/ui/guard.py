@@ -1,7 +1,7 @@
 """Two checks before gradio sees a request, for a server that only this machine's user should reach.
 
-A web page that the user visits could otherwise post to ``localhost`` (Origin), or reach it under a name of its
-own that resolves to 127.0.0.1 (Host, "DNS rebinding").
+A web page that the user visits could otherwise post to ``localhost`` (Origin), or reach it under a name of
+its own that resolves to 127.0.0.1 (Host, "DNS rebinding").
 """
 
 from __future__ import annotations

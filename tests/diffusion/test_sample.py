@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -57,6 +59,13 @@ def test_steps_are_told_and_drawing_can_be_broken_off(parts: Parts) -> None:
     next(steps)
     assert torch.is_grad_enabled()
     steps.close()
+
+
+def test_fp32_weights_draw_in_the_compute_format(parts: Parts) -> None:
+    """As during a training on a GPU: the UNet's weights are fp32, the work is bf16."""
+    exact = draw(parts, [Draw("a cat", steps=3)])[0]
+    half = draw(replace(parts, dtype=torch.bfloat16), [Draw("a cat", steps=3)])[0]
+    assert 0 < np.abs(pixels(exact) - pixels(half)).mean() < 8
 
 
 def test_prompt_and_seed_matter(parts: Parts) -> None:

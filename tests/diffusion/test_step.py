@@ -25,10 +25,9 @@ def batch(prior: bool = True) -> Batch:
     )
 
 
-def training(parts: Parts, **settings: float) -> TrainingStep:
-    return TrainingStep(
-        parts.unet, NoiseSchedule(parts.scheduler_config, parts.device), parts.dtype, **settings
-    )
+def training(parts: Parts, dtype: torch.dtype = torch.float32, **settings: float) -> TrainingStep:
+    schedule = NoiseSchedule(parts.scheduler_config, parts.device)
+    return TrainingStep(parts.unet, schedule, dtype, **settings)
 
 
 def test_one_batch_can_be_learnt(trained: Parts) -> None:
@@ -74,3 +73,26 @@ def test_a_loss_that_is_no_number_changes_nothing(trained: Parts, value: float) 
         step(broken, 1e-3)
     assert all(torch.equal(before[name], weight) for name, weight in step.trained.items())
     assert step(batch(), 1e-3).instance > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_learns_fp32_weights(trained: Parts, dtype: torch.dtype) -> None:
+    """What a GPU does, forced on the CPU: autocast, and loss scaling where the format is fp16."""
+    exact, step = training(trained), training(trained, dtype)
+    assert step.scaler.is_enabled() == (dtype == torch.float16)
+    assert step.losses(batch()).total.item() == pytest.approx(exact.losses(batch()).total.item(), rel=0.02)
+    before = {name: weight.detach().clone() for name, weight in step.trained.items()}
+    reports = [step(batch(), 5e-3) for _ in range(12)]
+    assert all(weight.dtype == torch.float32 for weight in step.trained.values())
+    assert all(not torch.equal(before[name], weight) for name, weight in step.trained.items())
+    assert reports[-1].instance < reports[0].instance
+
+
+def test_an_overflow_of_fp16_is_left_out(trained: Parts) -> None:
+    step = training(trained, torch.float16)
+    scale = 2.0**60
+    step.scaler.load_state_dict({**step.scaler.state_dict(), "scale": scale})
+    before = {name: weight.detach().clone() for name, weight in step.trained.items()}
+    assert step(batch(), 1e-3).grad_norm == 0.0
+    assert all(torch.equal(before[name], weight) for name, weight in step.trained.items())
+    assert step.scaler.state_dict()["scale"] < scale

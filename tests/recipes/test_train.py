@@ -249,8 +249,6 @@ def test_a_loss_that_is_no_number(
     call = TrainingStep.__call__
 
     def poisoned(self: TrainingStep, batch: object, learning_rate: float) -> object:
-        if learning_rate == 5.0:
-            raise AssertionError
         steps = len(self.optimizer.state) and int(next(iter(self.optimizer.state.values()))["step"])
         if steps == 4:
             next(iter(self.unet.conv_in.parameters())).data.fill_(float("nan"))

@@ -23,8 +23,9 @@ HERE = Path(__file__).resolve().parent
 FIXED_S = 150.0
 SHARES = {"judges": 0.045, "vae": 0.26, "unet": 0.56, "controlnets": 0.135}
 HELD_OUT_SEED, LEARNED_SEED = 9_500_000, 2_000_000
-CANDIDATES = {"vae": [(64, False), (64, True)], "unet": [(512, False), (1024, False), (512, True)]}
+CANDIDATES = {"vae": [(64, False), (64, True)], "unet": [(512, False), (512, True)]}
 COMPILE_GAIN = 1.1
+COMPILE_PATIENCE_S = 130
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,8 @@ def draw_pictures(run: Run) -> None:
         *workers,
     )
     people = ("--persons", max(60, run.count // 22), "--each", 6, "--first-seed", LEARNED_SEED)
-    speeds = [start_speed(run, part, index) for index, part in enumerate(CANDIDATES)] if run.gpus > 1 else []
+    parts = [[part] for part in CANDIDATES] if run.gpus > 1 else [list(CANDIDATES)]
+    speeds = [start_speeds(run, some, gpu) for gpu, some in enumerate(parts)]
     wait(start("make_people.py", *held_out))
     wait(start("make_people.py", *people, "--out", folder / "people", *workers))
     wait(start("make_pictures.py", "--count", run.count, "--out", run.train, *workers))
@@ -128,16 +130,18 @@ def draw_pictures(run: Run) -> None:
     (folder / "complete").touch()
 
 
-def start_speed(run: Run, part: str, gpu: int) -> subprocess.Popen[bytes]:
-    """One shell that times the part's candidates in turn on one GPU; a failure only leaves one out."""
-    script = f"{sys.executable} {HERE / 'throughput.py'} --part {part} --out {run.out / 'throughput'}"
+def start_speeds(run: Run, parts: list[str], gpu: int) -> subprocess.Popen[bytes]:
+    """One shell that times the parts' candidates in turn on one GPU; a failure only leaves one out."""
+    script = f"timeout {COMPILE_PATIENCE_S} {sys.executable} {HERE / 'throughput.py'} --seconds 5"
+    out = run.out / "throughput"
     lines = [
-        f"{script} --batch {batch} {'--compile' if compiled else ''}" for batch, compiled in CANDIDATES[part]
+        f"{script} --out {out} --part {part} --batch {batch} {'--compile' if compiled else ''}"
+        for part in parts
+        for batch, compiled in CANDIDATES[part]
     ]
     caches = {"TORCHINDUCTOR_CACHE_DIR": str(run.out / "compiled"), "CUDA_VISIBLE_DEVICES": str(gpu)}
-    return subprocess.Popen(
-        ["bash", "-c", "; ".join(lines)], env={**os.environ, **caches, "PYTHONUNBUFFERED": "1"}
-    )
+    environment = {**os.environ, **caches, "PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(["bash", "-c", "; ".join(lines)], env=environment)
 
 
 def prepare_and_judge(run: Run) -> None:

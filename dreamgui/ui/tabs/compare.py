@@ -16,13 +16,13 @@ from dreamgui.ui.panel import RunPanel
 from dreamgui.ui.pictures import pair_of_equal_size, zipped
 from dreamgui.ui.session import QUIET
 from dreamgui.ui.stream import JobView, view_of
-from dreamgui.ui.watch import Updates, attach
+from dreamgui.ui.watch import Updates, Watch
 
 IDLE = "Choose a base model and what you trained on it, and press Compare."
 ADVICE = "Download the report, or lead a drawing by a picture in ControlNet."
 
 
-def create_compare_tab(services: Services, blocks: gr.Blocks) -> Form:
+def create_compare_tab(services: Services, watch: Watch) -> Form:
     """The tab's widgets and listeners; the form is returned so that its choices can be refreshed."""
     form = Form(CompareJob, services, "compare")
     panel = RunPanel(services, "compare", "compare", IDLE, ADVICE)
@@ -53,7 +53,7 @@ def create_compare_tab(services: Services, blocks: gr.Blocks) -> Form:
             updates[download] = download_update(services, view)
         return updates
 
-    attach(blocks, services.jobs, "compare", render, [*panel.outputs, table, *slider.outputs, download])
+    watch.attach("compare", render, [*panel.outputs, table, *slider.outputs, download])
     return form
 
 

@@ -14,12 +14,12 @@ from dreamgui.ui.session import QUIET
 from dreamgui.ui.stream import JobView
 from dreamgui.ui.tabs.compare import download_update
 from dreamgui.ui.tabs.dataset import demo_photographs
-from dreamgui.ui.watch import Updates, attach
+from dreamgui.ui.watch import Updates, Watch
 
 IDLE = "Add a picture; its edges or its pose will lead the drawing, the prompt says what is drawn."
 
 
-def create_control_tab(services: Services, blocks: gr.Blocks) -> Form:
+def create_control_tab(services: Services, watch: Watch) -> Form:
     """The tab's widgets and listeners; the form is returned so that its choices can be refreshed."""
     form = Form(ControlJob, services, "control")
     panel = RunPanel(services, "control", "control", IDLE)
@@ -76,7 +76,7 @@ def create_control_tab(services: Services, blocks: gr.Blocks) -> Form:
             updates[download] = download_update(services, view)
         return updates
 
-    attach(blocks, services.jobs, "control", render, [*panel.outputs, gallery, download])
+    watch.attach("control", render, [*panel.outputs, gallery, download])
     return form
 
 

@@ -15,14 +15,14 @@ from dreamgui.ui.markup import facts, table
 from dreamgui.ui.panel import RunPanel
 from dreamgui.ui.session import QUIET
 from dreamgui.ui.stream import JobView
-from dreamgui.ui.watch import Updates, attach
+from dreamgui.ui.watch import Updates, Watch
 
 IDLE = "Convert the bundled demo model first; it works on any computer."
 ADVICE = "Now it can be chosen in Train, Compare and ControlNet."
 DEMO, UPLOAD, PATH = "The bundled demo model", "Upload a file", "A file on this computer"
 
 
-def create_convert_tab(services: Services, blocks: gr.Blocks, local: bool) -> None:
+def create_convert_tab(services: Services, watch: Watch, local: bool) -> None:
     """The tab's widgets and listeners; ``local`` allows a path on this machine."""
     form = Form(ConvertJob, services, "convert")
     panel = RunPanel(services, "convert", "convert", IDLE, ADVICE)
@@ -75,7 +75,7 @@ def create_convert_tab(services: Services, blocks: gr.Blocks, local: bool) -> No
             updates[known] = known_models(services)
         return updates
 
-    attach(blocks, services.jobs, "convert", render, [*panel.outputs, result, known])
+    watch.attach("convert", render, [*panel.outputs, result, known])
 
 
 def model_card(services: Services, name: str) -> str:

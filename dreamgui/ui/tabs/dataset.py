@@ -22,7 +22,7 @@ from dreamgui.ui.panel import RunPanel
 from dreamgui.ui.pictures import gallery, shown
 from dreamgui.ui.session import QUIET, told
 from dreamgui.ui.stream import JobView
-from dreamgui.ui.watch import Updates, attach
+from dreamgui.ui.watch import Updates, Watch
 from dreamgui.workspace import read_json
 
 GUIDE = """<div class="dg-guide"><h2>How it goes</h2><ol>
@@ -36,7 +36,7 @@ IDLE = "Add 10 to 20 photographs of one person, or use the demo's, and press Cro
 ADVICE = "Look through the crops, drop bad ones, then go to Train."
 
 
-def create_dataset_tab(services: Services, blocks: gr.Blocks) -> None:
+def create_dataset_tab(services: Services, watch: Watch) -> None:
     """The tab's widgets and listeners."""
     form = Form(CropJob, services, "dataset")
     panel = RunPanel(services, "crop", "dataset", IDLE, ADVICE)
@@ -80,7 +80,7 @@ def create_dataset_tab(services: Services, blocks: gr.Blocks) -> None:
             updates[guide] = "" if services.workspace.names("datasets") else GUIDE
         return updates
 
-    attach(blocks, services.jobs, "crop", render, [*panel.outputs, guide, refused, *review.outputs])
+    watch.attach("crop", render, [*panel.outputs, guide, refused, *review.outputs])
 
 
 class Review:

@@ -18,7 +18,7 @@ from dreamgui.ui.panel import RunPanel
 from dreamgui.ui.pictures import gallery
 from dreamgui.ui.session import QUIET, owner_of, told
 from dreamgui.ui.stream import JobView, loss_frame
-from dreamgui.ui.watch import Updates, attach
+from dreamgui.ui.watch import Updates, Watch
 
 IDLE = "Choose what to train and press Train. The page may be closed meanwhile; the training goes on."
 ADVICE = "Go to Compare to see it beside its base model."
@@ -30,7 +30,7 @@ CLASS_IMAGES_SHOWN = 60
 CLASS_IMAGE_SHOWN_PX = 192
 
 
-def create_train_tab(services: Services, blocks: gr.Blocks) -> list[Form]:
+def create_train_tab(services: Services, watch: Watch) -> list[Form]:
     """The tab's widgets and listeners; its forms are returned so that their choices can be refreshed."""
     form = Form(TrainJob, services, "train")
     panel = RunPanel(services, "train", "train", IDLE, ADVICE)
@@ -76,7 +76,7 @@ def create_train_tab(services: Services, blocks: gr.Blocks) -> list[Form]:
             )
             class_gallery = classes.place_results()
     panel.runs(form)
-    _prefill(services, blocks, form, classes.form)
+    _prefill(services, watch, form, classes.form)
 
     def render(view: JobView) -> Updates:
         updates = panel.updates(view)
@@ -90,8 +90,8 @@ def create_train_tab(services: Services, blocks: gr.Blocks) -> list[Form]:
             updates |= resume.show()
         return updates
 
-    attach(blocks, services.jobs, "train", render, [*panel.outputs, curve, samples, result, *resume.outputs])
-    classes.attach(blocks, class_gallery)
+    watch.attach("train", render, [*panel.outputs, curve, samples, result, *resume.outputs])
+    classes.attach(watch, class_gallery)
     return [form, classes.form]
 
 
@@ -142,7 +142,7 @@ def run_card(services: Services, view: JobView) -> str:
     )
 
 
-def _prefill(services: Services, blocks: gr.Blocks, form: Form, class_form: Form) -> None:
+def _prefill(services: Services, watch: Watch, form: Form, class_form: Form) -> None:
     """Choosing a base or a method fills in what the model's card recommends; a data set brings its prompt."""
 
     def recommended(method: str, base: str | None) -> list[Any]:
@@ -174,7 +174,7 @@ def _prefill(services: Services, blocks: gr.Blocks, form: Form, class_form: Form
     assert isinstance(method, gr.Radio) and isinstance(base, gr.Dropdown) and isinstance(dataset, gr.Dropdown)
     for chooser in (method, base):
         chooser.change(recommended, [method, base], [*form.inputs, *class_form.inputs], **QUIET)
-    blocks.load(form.refresh, form.choosers, form.choosers, **QUIET).then(
+    watch.blocks.load(form.refresh, form.choosers, form.choosers, **QUIET).then(
         recommended, [method, base], [*form.inputs, *class_form.inputs], **QUIET
     )
     method.change(rank_visible, method, form["rank"], **QUIET)
@@ -245,7 +245,7 @@ class ClassImages:
             interactive=False,
         )
 
-    def attach(self, blocks: gr.Blocks, results: gr.Gallery) -> None:
+    def attach(self, watch: Watch, results: gr.Gallery) -> None:
         """Watch the job."""
 
         def render(view: JobView) -> Updates:
@@ -256,4 +256,4 @@ class ClassImages:
                 updates[results] = gr.update(value=pictures, visible=bool(pictures))
             return updates
 
-        attach(blocks, self.services.jobs, "class_images", render, [*self.panel.outputs, results])
+        watch.attach("class_images", render, [*self.panel.outputs, results])
