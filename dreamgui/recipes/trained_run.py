@@ -88,6 +88,8 @@ class TrainedRun:
     def begin(self) -> None:
         """Put the run into the catalog, unfinished; one that was stopped stays usable until it is better."""
         self.checkpoints.sweep()
+        for leftover in self.folder.glob(".*"):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         if not self.usable:
             write_run(self.folder, self._card(steps=0, seconds=0.0, file_bytes=0, finished=False))
 

@@ -223,6 +223,25 @@ def _train_and_die(root: Path, wish: TrainJob, death: int, in_a_save: bool) -> N
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+def test_a_minute_is_never_lost(
+    workspace: Workspace, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0)
+    events = run(job(steps=4), workspace, models)
+    assert sum(isinstance(event, Saved) and event.what == "checkpoint" for event in events) == 3
+
+
+def test_leftovers_of_a_killed_save_are_swept(workspace: Workspace, models: Models) -> None:
+    stream = train(job(run="killed", checkpoint_every=1), workspace, models)
+    until(stream, lambda event: isinstance(event, Saved))
+    stream.close()  # type: ignore[attr-defined]
+    folder = workspace.place("runs", "killed")
+    (folder / ".unet.half").mkdir()
+    (folder / ".pytorch_lora_weights.safetensors.half").touch()
+    run(job(run="killed", resume=True), workspace, models)
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX's")
 def test_kill_9_loses_at_most_one_interval(workspace: Workspace, models: Models) -> None:
     whole = run(job(run="whole", checkpoint_every=2), workspace, models)

@@ -1,0 +1,165 @@
+"""A model of the catalog given out whole: as one file in LDM's layout, or as a diffusers folder.
+
+Every tensor is read from its own file, changed if a LoRA is baked in, cast and written, one at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+from dreamgui.config import Dtype
+from dreamgui.errors import BadModelFile, Damaged
+from dreamgui.models.cards import ModelSpec
+from dreamgui.models.catalog import UNET_FILE, Catalog
+from dreamgui.models.export_stream import Entry, cast, write_stream
+from dreamgui.models.header import read_header
+from dreamgui.models.layout import PARTS, POSITION_IDS, TEXT_MODEL, Part, read_layout
+from dreamgui.models.lora_files import read_lora
+from dreamgui.models.merge import LowRank, added, low_ranks, require_layers
+from dreamgui.models.single_file import DTYPES, WEIGHTS
+
+_CONFIGS = ("unet", "vae", "text_encoder", "scheduler", "tokenizer")
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Where the weights of a whole model are.
+
+    Attributes:
+        base: the diffusers folder with configs, tokenizer, VAE and text encoder.
+        unet: the UNet's file, the base's own or a run's.
+        layers: what a LoRA adds to the UNet, by layer; ``strength`` multiplies it.
+    """
+
+    base: Path
+    unet: Path
+    layers: Mapping[str, LowRank] = field(default_factory=dict)
+    strength: float = 1.0
+
+    @classmethod
+    def of(cls, catalog: Catalog, spec: ModelSpec) -> ModelFiles:
+        """The files that a picture would be drawn with.
+
+        Raises:
+            UnknownName, Damaged: the base or run isn't there or can't be read.
+            BadModelFile: its LoRA doesn't belong to this base.
+        """
+        catalog.card(spec.base)
+        base = catalog.folder(spec.base)
+        unet = catalog.run_file(spec.unet_run) if spec.unet_run else base / UNET_FILE
+        layers = low_ranks(read_lora(catalog.run_file(spec.lora_run))) if spec.lora_run else {}
+        require_layers(layers, unet)
+        return cls(base, unet, layers, spec.lora_scale)
+
+    def file(self, part: Part) -> Path:
+        """The safetensors file of a part."""
+        return self.unet if part == "unet" else self.base / WEIGHTS[part]
+
+
+def write_checkpoint(
+    source: Path | ModelFiles,
+    target: Path,
+    dtype: Dtype | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write a whole model as one file with exactly the keys and shapes of a Stable Diffusion 1.5 checkpoint.
+
+    Args:
+        source: a diffusers folder, or the files of a model with another UNet or a LoRA.
+        dtype: number format of the weights; as they are when None.
+        metadata: texts for the file's header.
+
+    Raises:
+        BadModelFile: a tensor is missing, has another shape or doesn't fit the number format.
+        NotEnoughDisk: the file doesn't fit.
+    """
+    with checkpoint_entries(_files(source), dtype) as entries:
+        write_stream(target, entries, metadata or {})
+
+
+def write_folder(source: Path | ModelFiles, target: Path, dtype: Dtype | None = None) -> None:
+    """Write a whole model as a diffusers folder with its configs and tokenizer; raises as above."""
+    files = _files(source)
+    target.mkdir(parents=True, exist_ok=True)
+    for name in _CONFIGS:
+        shutil.copytree(files.base / name, target / name, ignore=shutil.ignore_patterns("*.safetensors", ".*"))
+    shutil.copy(files.base / "model_index.json", target)
+    for part in PARTS:
+        with part_entries(files, part, dtype) as entries:
+            write_stream(target / WEIGHTS[part], entries, {})
+
+
+@contextmanager
+def checkpoint_entries(files: ModelFiles, dtype: Dtype | None) -> Iterator[list[Entry]]:
+    """The tensors of a single file, readable while the block lasts."""
+    layout = read_layout(files.base)
+    with ExitStack() as stack:
+        readers = {part: _Reader(stack, files, part, dtype) for part in PARTS}
+        entries = [
+            readers[slot.part].entry(key, slot.key, slot.shape, slot.ldm_shape) for key, slot in layout.items()
+        ]
+        length = _positions(files.base)
+        entries.append(Entry(POSITION_IDS, (1, length), torch.int64, lambda: torch.arange(length)[None]))
+        yield entries
+
+
+@contextmanager
+def part_entries(files: ModelFiles, part: Part, dtype: Dtype | None) -> Iterator[list[Entry]]:
+    """The tensors of one part of a diffusers folder, readable while the block lasts.
+
+    The text encoder's keys have ``text_model.`` in front, which every version of transformers reads.
+    """
+    slots = [slot for slot in read_layout(files.base).values() if slot.part == part]
+    with ExitStack() as stack:
+        reader = _Reader(stack, files, part, dtype)
+        yield [reader.entry(slot.key, slot.key, slot.shape, slot.shape) for slot in slots]
+
+
+class _Reader:
+    """One part's file, opened; text-encoder keys are found with and without ``text_model.``."""
+
+    def __init__(self, stack: ExitStack, files: ModelFiles, part: Part, dtype: Dtype | None) -> None:
+        self._path = files.file(part)
+        self._header = read_header(self._path)
+        try:
+            self._file = stack.enter_context(safe_open(self._path, "pt"))
+        except (OSError, SafetensorError) as error:
+            raise Damaged(f"{self._path} can't be read: {error}.", "Convert the model again.") from error
+        self._dtype = DTYPES[dtype] if dtype else None
+        self._layers = files.layers if part == "unet" else {}
+        self._strength = files.strength
+
+    def entry(self, key: str, slot: str, shape: tuple[int, ...], target_shape: tuple[int, ...]) -> Entry:
+        own = slot if slot in self._header.shapes else slot.removeprefix(TEXT_MODEL)
+        if self._header.shapes.get(own) != shape:
+            found = self._header.shapes.get(own)
+            raise BadModelFile(
+                f"{self._path}: {slot} {f'has the shape {list(found)}' if found else 'is missing'}; "
+                f"the model's config asks for {list(shape)}.",
+                "Convert the model or train the run again.",
+            )
+        dtype = self._dtype or self._file.get_tensor(own).dtype
+        return Entry(key, target_shape, dtype, partial(self._read, own, dtype, target_shape))
+
+    def _read(self, own: str, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
+        tensor = added(own, self._file.get_tensor(own), self._layers, self._strength)
+        return cast(own, tensor, dtype).reshape(shape)
+
+
+def _files(source: Path | ModelFiles) -> ModelFiles:
+    return source if isinstance(source, ModelFiles) else ModelFiles(source, source / UNET_FILE)
+
+
+def _positions(base: Path) -> int:
+    config = json.loads((base / "text_encoder" / "config.json").read_text(encoding="utf-8"))
+    return config["max_position_embeddings"]

@@ -1,0 +1,117 @@
+"""Safetensors files written one tensor at a time, so that a model of 4 GB never lies in memory as a whole.
+
+The bytes are those that ``safetensors.torch.save_file`` writes: tensors of wide numbers first, then by name.
+Format: https://github.com/huggingface/safetensors#format
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dreamgui.errors import BadModelFile, NotEnoughDisk
+
+_NAMES = {
+    torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float64: "F64", torch.int64: "I64",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A tensor that will be in a file; ``read`` gives its values, of this shape and dtype."""
+
+    key: str
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+    read: Callable[[], Tensor]
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that it takes in the file."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def write_stream(target: Path, entries: Sequence[Entry], metadata: Mapping[str, str]) -> None:
+    """Write these tensors and texts as one safetensors file and flush it to the disk.
+
+    Raises:
+        NotEnoughDisk: the file doesn't fit.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    ordered = sorted(entries, key=lambda entry: (-entry.dtype.itemsize, entry.key))
+    header = _header(ordered, {"format": "pt", **metadata})
+    require_room(target.parent, sum(entry.size_bytes for entry in ordered) + len(header))
+    try:
+        with target.open("wb", buffering=0) as file:
+            _write(file.fileno(), memoryview(header))
+            for entry in ordered:
+                _write(file.fileno(), _bytes(entry.read()))
+            os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise _no_room(target.parent, sum(entry.size_bytes for entry in ordered)) from error
+        raise
+
+
+def require_room(folder: Path, need_bytes: int) -> None:
+    """Raise NotEnoughDisk unless this many bytes (and 50 MB to spare) fit on the folder's disk."""
+    if shutil.disk_usage(folder).free < need_bytes + 50_000_000:
+        raise _no_room(folder, need_bytes)
+
+
+def cast(key: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """A tensor in another number format, contiguous on the CPU.
+
+    Raises:
+        BadModelFile: a number is too large for the format.
+    """
+    if tensor.dtype == dtype or not tensor.is_floating_point():
+        return tensor.contiguous()
+    result = tensor.to(dtype).contiguous()
+    if not torch.isfinite(torch.stack(result.aminmax())).all():
+        raise BadModelFile(
+            f"{key} holds {tensor.abs().max().item():.3g}, which is no number in {dtype}.",
+            "Choose the number format fp32.",
+        )
+    return result
+
+
+def _header(entries: Sequence[Entry], metadata: Mapping[str, str]) -> bytes:
+    fields: dict[str, object] = {"__metadata__": dict(metadata)}
+    end = 0
+    for entry in entries:
+        start, end = end, end + entry.size_bytes
+        fields[entry.key] = {
+            "dtype": _NAMES[entry.dtype], "shape": list(entry.shape), "data_offsets": [start, end],
+        }  # fmt: skip
+    text = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _bytes(tensor: Tensor) -> memoryview:
+    # numpy knows no bfloat16, so every format goes through plain bytes.
+    return memoryview(tensor.reshape(-1).view(torch.uint8).numpy())
+
+
+def _write(descriptor: int, data: memoryview) -> None:
+    """All of it: one call of the system takes 2 GB at most."""
+    while data.nbytes:
+        data = data[os.write(descriptor, data) :]
+
+
+def _no_room(folder: Path, need_bytes: int) -> NotEnoughDisk:
+    free = shutil.disk_usage(folder).free
+    return NotEnoughDisk(
+        f"This needs {need_bytes / 1e9:.2f} GB on the disk; {folder} has {free / 1e9:.2f} GB.",
+        "Make room, or choose a folder on a larger disk.",
+    )
