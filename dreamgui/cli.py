@@ -31,6 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             from dreamgui.doctor import report
 
             return report(home)
+        if command == "inspect":
+            from dreamgui.models.inspect_file import inspect_file
+
+            print("\n".join(inspect_file(options["file"])))
+            return 0
         if unpack := options.pop("unpack", None):
             from dreamgui.models.demo_bundle import unpack as unpack_demo
 
@@ -78,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
         if kind == "demo":
             command.add_argument("--unpack", type=Path, metavar="DIR", help="only write the bundled model and photos")
     commands.add_parser("doctor", help="What this machine has, and whether DreamGUI can work here")
+    inspect = commands.add_parser("inspect", help="What a model file or folder is, in five lines")
+    inspect.add_argument("file", type=Path)
     return parser
 
 

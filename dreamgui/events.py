@@ -76,6 +76,14 @@ class Loss(Event):
 
 
 @dataclass(frozen=True)
+class Validation(Event):
+    """The loss on photographs that aren't trained on, with noise that never changes, after ``step`` steps."""
+
+    step: int
+    loss: float
+
+
+@dataclass(frozen=True)
 class Sampled(Event):
     """A picture drawn from the weights as they were after ``step`` steps."""
 
@@ -151,7 +159,7 @@ class Cancelled(Ending):
 EVENTS: dict[str, type[Event]] = {
     kind.__name__: kind
     for kind in (
-        Progress, Note, Cropped, Skipped, ClassImage, Loss, Sampled, Hint, Cell, Score, Saved, Done, Failed, Cancelled,
+        Progress, Note, Cropped, Skipped, ClassImage, Loss, Validation, Sampled, Hint, Cell, Score, Saved, Done, Failed, Cancelled,
     )
 }  # fmt: skip
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from dreamgui.assets import asset
 from dreamgui.models.cards import ModelCard, write_model
-from dreamgui.models.layout import read_layout
+from dreamgui.models.layout import Layout, read_layout
 from dreamgui.models.single_file import write_single_file
 from dreamgui.workspace import Workspace, new_folder
 
@@ -133,3 +134,12 @@ def make_tiny_bundle(base: Path, assets: Path) -> Path:
         save_file({key: tensors[key] for key in keys}, demo / f"portraits-0000{number}-of-00002.safetensors")
     (assets / "sd15").symlink_to(asset("sd15"))
     return demo
+
+
+def make_layout() -> Layout:
+    """The layout of the tiny models, without a folder of weights."""
+    with tempfile.TemporaryDirectory() as folder:
+        tiny_unet().save_config(Path(folder) / "unet")
+        tiny_vae().save_config(Path(folder) / "vae")
+        tiny_text_encoder().config.save_pretrained(Path(folder) / "text_encoder")
+        return read_layout(Path(folder))

@@ -2,104 +2,54 @@
 
     images/0001.png, images/0001.txt   crop and caption beside it (kohya's convention)
     metadata.jsonl                     file_name and text of each crop (the imagefolder convention)
-    dataset.json                       the truth: everything below; the two above follow it
+    kohya.toml                         what sd-scripts needs to read images/
+    dataset.json                       the truth: everything below; the others follow it
+    .held-out/                         crops that are never trained on
     .dropped/                          crops that the user took out, to be restored
 
-Every change is written at once, and read back.
+Every change is written at once, read back, and can be undone.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dreamgui.config import Framing
-from dreamgui.data.crop import Photograph, square_crop
-from dreamgui.data.faces import Box
-from dreamgui.data.framing import Placement, place
+from dreamgui.data.crop import Photograph
+from dreamgui.data.editing import Editable, of_face, of_placement
+from dreamgui.data.entry import Entry, Sheet
+from dreamgui.data.framing import Placement, fit
 from dreamgui.data.photos import load_image, photo_bytes
-from dreamgui.errors import BadPhoto, Damaged, OutOfRange, UnknownName
-from dreamgui.workspace import write_atomic
+from dreamgui.data.quality import Quality
+from dreamgui.data.store import Store
+from dreamgui.errors import OutOfRange
 
+__all__ = ["Dataset", "Entry"]
 MAX_CAPTION_LETTERS = 1000
-# A data set from elsewhere must not name files outside its folders.
-CropName = Annotated[str, Field(pattern=r"^\d{4,8}\.png$")]
-UploadName = Annotated[str, Field(pattern=r"^\d{4,8}\.(png|jpg)$")]
-FolderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*$")]
 
 
-class Entry(BaseModel):
-    """One crop.
+class Dataset(Editable):
+    """The data set in a folder ``datasets/NAME`` of a workspace.
 
-    ``file`` is its name in images/, ``source`` the photograph's own name, ``upload`` the kept copy's name and
-    ``photo_size`` its width and height; ``box``, ``face`` and ``others`` (further faces) are x0, y0, x1, y1
-    in pixels of that copy; ``score`` is the face detector's, 0..1; ``adjustment`` says what was done to the
-    box so that it lies inside the photograph.
+    Several pages may hold the same one: each change is made to what the disk holds then.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    file: CropName
-    source: str
-    upload: UploadName
-    photo_size: tuple[int, int]
-    box: tuple[int, int, int, int]
-    face: Box
-    others: tuple[Box, ...] = ()
-    framing: Framing
-    score: float
-    enlargement: float
-    adjustment: str = ""
-    caption: str
-    dropped: bool = False
-
-    @property
-    def face_in_crop(self) -> Box:
-        """The face's box as fractions 0..1 of the crop's side; parts outside the crop are cut off."""
-        x0, y0, x1, _ = self.box
-        starts = (x0, y0, x0, y0)
-        left, top, right, bottom = (
-            min(1.0, max(0.0, (value - start) / (x1 - x0)))
-            for value, start in zip(self.face, starts, strict=True)
-        )
-        return left, top, right, bottom
-
-
-class _Sheet(BaseModel):
-    """What dataset.json holds."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    version: int = 1
-    size_px: int
-    max_enlargement: float
-    instance_prompt: str
-    uploads: FolderName
-    entries: tuple[Entry, ...] = ()
-
-
-class Dataset:
-    """The data set in a folder ``datasets/NAME`` of a workspace."""
-
-    def __init__(self, folder: Path, sheet: _Sheet) -> None:
-        self.folder = folder
-        self._sheet = sheet
 
     @classmethod
     def create(
         cls, folder: Path, size_px: int, max_enlargement: float, instance_prompt: str, uploads: str
     ) -> Dataset:
         """A new, empty data set on the disk; ``uploads`` names the folder of the kept photographs."""
-        caption = _checked_caption(instance_prompt)
-        sheet = _Sheet(
+        caption = checked_caption(instance_prompt)
+        sheet = Sheet(
             size_px=size_px, max_enlargement=max_enlargement, instance_prompt=caption, uploads=uploads
         )
         (folder / "images").mkdir(parents=True)
-        dataset = cls(folder, sheet)
-        dataset.save()
-        return dataset
+        Store(folder).write(sheet, (), {})
+        return cls(folder, sheet)
 
     @classmethod
     def load(cls, folder: Path) -> Dataset:
@@ -108,75 +58,80 @@ class Dataset:
         Raises:
             Damaged: dataset.json is missing or broken, or a crop is missing.
         """
-        try:
-            text = (folder / "dataset.json").read_text(encoding="utf-8")
-            dataset = cls(folder, _Sheet.model_validate_json(text))
-        except (OSError, ValidationError, UnicodeDecodeError) as error:
-            raise Damaged(
-                f"The data set {folder.name} can't be read: {error}"[:300], "Crop the photographs again."
-            ) from error
-        for entry in dataset.entries:
-            dataset._settle(entry)
-        return dataset
-
-    @property
-    def entries(self) -> tuple[Entry, ...]:
-        """All crops, the dropped ones too."""
-        return self._sheet.entries
-
-    @property
-    def size_px(self) -> int:
-        """Side of a crop in pixels."""
-        return self._sheet.size_px
+        return cls(folder, Store(folder).load())
 
     @property
     def instance_prompt(self) -> str:
         """Caption of a crop unless the user gives it another."""
         return self._sheet.instance_prompt
 
-    def images(self) -> list[tuple[Path, str]]:
-        """Path and caption of each crop that is in use."""
-        return [(self.path(entry), entry.caption) for entry in self.entries if not entry.dropped]
+    @property
+    def held_out_photographs(self) -> tuple[str, ...]:
+        """Names of the photographs that are set aside."""
+        return self._sheet.held_out
 
-    def entry(self, file: str) -> Entry:
-        """The crop of this name.
+    def sheet_of(self, entries: tuple[Entry, ...]) -> Sheet:
+        """What dataset.json would hold with only these crops, without the history and the photographs."""
+        return self._sheet.with_entries(entries, history=(), uploads="exported")
+
+    def images(self) -> list[tuple[Path, str]]:
+        """Path and caption of each crop that is trained on."""
+        return [(self.path(entry), entry.caption) for entry in self.entries if entry.in_use]
+
+    def held_out(self) -> list[tuple[Path, str]]:
+        """Path and caption of each crop that is never trained on, to tell likeness from memorising."""
+        aside = (entry for entry in self.entries if entry.held_out and not entry.dropped)
+        return [(self.path(entry), entry.caption) for entry in aside]
+
+    def photograph(self, file: str) -> Image.Image:
+        """The whole photograph of a crop, upright, to draw a box in.
 
         Raises:
-            UnknownName: there is none.
+            BadPhoto: its copy is gone.
         """
-        for entry in self.entries:
-            if entry.file == file:
-                return entry
-        raise UnknownName(f"{self.folder.name} has no crop named {file!r:.80}.", "Reload the page.")
+        return load_image(self._upload(self.entry(file)))
 
-    def path(self, entry: Entry) -> Path:
-        """Where the crop's picture is."""
-        return self.folder / (".dropped" if entry.dropped else "images") / entry.file
-
-    def add(self, photograph: Photograph, placement: Placement, crop: Image.Image) -> Entry:
+    def add(
+        self,
+        photograph: Photograph,
+        placement: Placement,
+        crop: Image.Image,
+        quality: Quality | None = None,
+        held_out: bool = False,
+    ) -> Entry:
         """Keep one more crop: the square ``placement`` of a photograph, already cut."""
-        entry = Entry(
-            file=f"{len(self.entries) + 1:04d}.png",
-            source=photograph.source,
-            upload=photograph.kept.name,
-            photo_size=photograph.size,
-            face=photograph.face.box,
-            others=tuple(face.box for face in photograph.others),
-            score=photograph.face.score,
-            caption=self.instance_prompt,
-            **_of_placement(placement),
-        )
-        self._write_crop(entry, crop)
-        self._keep((*self.entries, entry))
+        with self._editing():
+            entry = Entry(
+                file=f"{len(self.entries) + 1:04d}.png",
+                source=photograph.source,
+                upload=photograph.kept.name,
+                photo_size=photograph.size,
+                **of_face(photograph.face, photograph.others),
+                agreement=photograph.agreement,
+                quality=quality,
+                caption=self.instance_prompt,
+                held_out=held_out,
+                **of_placement(placement),
+            )
+            sheet = self._sheet.with_entries((*self.entries, entry))
+            self._store.write(sheet, [entry], {entry.file: photo_bytes(crop, lossless=True)})
+            self._sheet = sheet
         return entry
 
     def drop(self, file: str) -> None:
         """Take a crop out of the training; :meth:`restore` brings it back."""
-        self._change(file, dropped=True)
+        self._change(f"drop {file}", [file], lambda entry: {"dropped": True})
 
     def restore(self, file: str) -> None:
         """Bring a dropped crop back."""
-        self._change(file, dropped=False)
+        self._change(f"restore {file}", [file], lambda entry: {"dropped": False})
+
+    def hold_out(self, file: str, aside: bool = True) -> None:
+        """Set the crop's photograph aside, with all of its crops, or let it be trained on again."""
+        with self._editing():
+            upload = self.entry(file).upload
+            files = [entry.file for entry in self.entries if entry.upload == upload]
+            self._apply(f"{'hold out' if aside else 'train on'} {file}", files, lambda _: {"held_out": aside})
 
     def set_caption(self, file: str, text: str) -> None:
         """Give a crop its own caption, one line of 1 to 1000 letters.
@@ -184,7 +139,37 @@ class Dataset:
         Raises:
             OutOfRange: it is empty or longer.
         """
-        self._change(file, caption=_checked_caption(text))
+        caption = checked_caption(text)
+        self._change(f"caption of {file}", [file], lambda entry: {"caption": caption})
+
+    def replace_in_captions(self, find: str, replacement: str) -> int:
+        """Replace a text in all captions that have it.
+
+        Returns:
+            How many captions changed.
+
+        Raises:
+            OutOfRange: nothing to find, or a caption would become empty or too long; nothing was changed.
+        """
+        if not find:
+            raise OutOfRange("There is nothing to find.", "Say which text to replace.")
+        return self._recaption(f"replace {find!r:.40}", lambda caption: caption.replace(find, replacement))
+
+    def prefix_captions(self, prefix: str) -> int:
+        """Put a text before every caption that doesn't begin with it.
+
+        Returns:
+            How many captions changed.
+
+        Raises:
+            OutOfRange: as :meth:`replace_in_captions`.
+        """
+        if not prefix.strip():
+            raise OutOfRange("The prefix is empty.", "Say what all captions should begin with.")
+        return self._recaption(
+            f"prefix {prefix!r:.40}",
+            lambda caption: caption if caption.startswith(prefix.strip()) else f"{prefix.rstrip()} {caption}",
+        )
 
     def set_framing(self, file: str, framing: Framing) -> Entry:
         """Cut a crop again from the kept photograph.
@@ -192,18 +177,49 @@ class Dataset:
         Raises:
             BadPhoto: the photograph doesn't allow this framing, or its copy is gone; nothing was changed.
         """
-        entry = self.entry(file)
-        try:
-            placement = place(
-                framing, entry.face, entry.photo_size, self.size_px, self._sheet.max_enlargement
-            )
-        except BadPhoto as reason:
-            raise BadPhoto(
-                f"{entry.source}: {reason.what}.", "Keep its framing, or drop the crop."
-            ) from reason
-        crop = square_crop(load_image(self._upload(entry)), placement.box, self.size_px)
-        self._write_crop(entry, crop)
-        return self._change(file, **_of_placement(placement))
+        return self._cut_again(f"framing of {file}", file, lambda entry: self._placed(entry, framing))
+
+    def set_box(self, file: str, box: Sequence[float]) -> Entry:
+        """Move or resize a crop's box.
+
+        Args:
+            file: the crop's name.
+            box: x0, y0, x1, y1 in pixels of the photograph; it is made square, large enough for the
+                resolution, and moved inside the photograph: the entry's ``adjustment`` says what was done.
+
+        Raises:
+            BadPhoto: the photograph's copy is gone; nothing was changed.
+            OutOfRange: the box has no four finite numbers.
+        """
+
+        def fitted(entry: Entry) -> dict[str, Any]:
+            limit = self._sheet.max_enlargement
+            return of_placement(fit(box, entry.face, entry.photo_size, self.size_px, limit))
+
+        return self._cut_again(f"box of {file}", file, fitted)
+
+    def choose_face(self, file: str, number: int) -> Entry:
+        """Let a crop be about another face of its photograph: ``others[number]`` of its entry.
+
+        The framing stays where the photograph allows it for that face.
+
+        Raises:
+            OutOfRange: there is no such face.
+            BadPhoto: the photograph allows no framing of it, or its copy is gone; nothing was changed.
+        """
+
+        def swapped(entry: Entry) -> dict[str, Any]:
+            if not 0 <= number < len(entry.others):
+                raise OutOfRange(
+                    f"{entry.source} has {len(entry.others)} further faces; number {number} isn't one.",
+                    "Choose one of those that are shown.",
+                )
+            others = [face for place, face in enumerate(entry.others) if place != number]
+            values = {**of_face(entry.others[number], [*others, entry.subject]), "agreement": None}
+            moved = entry.model_copy(update=values)
+            return values | self._placed(moved, entry.framing, or_another=True)
+
+        return self._cut_again(f"face of {file}", file, swapped)
 
     def save(self) -> None:
         """Write dataset.json, the captions and metadata.jsonl.
@@ -211,59 +227,25 @@ class Dataset:
         Raises:
             Damaged: what was written reads back differently.
         """
-        _write(self.folder / "dataset.json", (self._sheet.model_dump_json(indent=1) + "\n").encode())
-        for entry in self.entries:
-            self._settle(entry)
-            sidecar = self.path(entry).with_suffix(".txt")
-            if not sidecar.exists() or sidecar.read_text(encoding="utf-8") != entry.caption:
-                _write(sidecar, entry.caption.encode())
-        rows = [
-            {"file_name": f"images/{entry.file}", "text": entry.caption}
-            for entry in self.entries
-            if not entry.dropped
-        ]
-        lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        _write(self.folder / "metadata.jsonl", lines.encode())
+        with self._store.locked():
+            self._store.write(self._sheet, self.entries, {})
 
-    def _upload(self, entry: Entry) -> Path:
-        return self.folder.parent.parent / "uploads" / self._sheet.uploads / entry.upload
-
-    def _write_crop(self, entry: Entry, crop: Image.Image) -> None:
-        _write(self.path(entry), photo_bytes(crop, lossless=True))
-
-    def _change(self, file: str, **values: Any) -> Entry:
-        changed = self.entry(file).model_copy(update=values)
-        self._keep(tuple(changed if entry.file == file else entry for entry in self.entries))
-        return changed
-
-    def _keep(self, entries: tuple[Entry, ...]) -> None:
-        self._sheet = self._sheet.model_copy(update={"entries": entries})
-        self.save()
-
-    def _settle(self, entry: Entry) -> None:
-        """Bring a crop's files to where dataset.json says they are: a drop may have been cut off."""
-        right = self.path(entry)
-        if right.exists():
-            return
-        wrong = self.path(entry.model_copy(update={"dropped": not entry.dropped}))
-        if not wrong.exists():
-            raise Damaged(f"The crop {right} is missing.", "Crop the photographs again.")
-        right.parent.mkdir(exist_ok=True)
-        for suffix in (".txt", ".png"):
-            if wrong.with_suffix(suffix).exists():
-                wrong.with_suffix(suffix).replace(right.with_suffix(suffix))
+    def _recaption(self, what: str, change: Callable[[str], str]) -> int:
+        with self._editing():
+            wanted = {entry.file: change(entry.caption) for entry in self.entries}
+            files = [entry.file for entry in self.entries if wanted[entry.file] != entry.caption]
+            captions = {file: checked_caption(wanted[file]) for file in files}
+            if files:
+                self._apply(what, files, lambda entry: {"caption": captions[entry.file]})
+        return len(files)
 
 
-def _of_placement(placement: Placement) -> dict[str, Any]:
-    return {
-        "box": placement.box,
-        "framing": placement.framing,
-        "enlargement": round(placement.enlargement, 3),
-        "adjustment": placement.adjustment,
-    }
+def checked_caption(text: str) -> str:
+    """A caption as it is saved, on one line.
 
-
-def _checked_caption(text: str) -> str:
+    Raises:
+        OutOfRange: it has no letters, or more than 1000.
+    """
     caption = " ".join(text.split())
     if not 0 < len(caption) <= MAX_CAPTION_LETTERS:
         raise OutOfRange(
@@ -271,9 +253,3 @@ def _checked_caption(text: str) -> str:
             "Write another.",
         )
     return caption
-
-
-def _write(path: Path, data: bytes) -> None:
-    write_atomic(path, data)
-    if path.read_bytes() != data:
-        raise Damaged(f"{path} reads back differently from what was written.", "Check the disk.")

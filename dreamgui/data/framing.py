@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, log
+from math import ceil, isfinite, log
 from typing import get_args
 
 from dreamgui.config import Framing
 from dreamgui.data.faces import Box, Face
-from dreamgui.errors import BadPhoto
+from dreamgui.errors import BadPhoto, OutOfRange
 
 FRAMINGS: tuple[Framing, ...] = get_args(Framing)
 LEAST_CROPS = 15
@@ -39,11 +39,22 @@ SHOTS: dict[Framing, Shot] = {
 }
 
 
+def inside(square: Sequence[float], face: Box) -> Box:
+    """A face's box as fractions 0..1 of the side of a square; parts outside it are cut off."""
+    x0, y0, x1, _ = square
+    starts = (x0, y0, x0, y0)
+    left, top, right, bottom = (
+        min(1.0, max(0.0, (value - start) / (x1 - x0))) for value, start in zip(face, starts, strict=True)
+    )
+    return left, top, right, bottom
+
+
 @dataclass(frozen=True)
 class Placement:
     """A square inside a photograph. ``box`` is x0, y0, x1, y1 in its pixels; ``moved_px`` how far the square
     was moved to stay inside; ``shrunk`` whether the photograph was too small for the framing's own side;
-    ``enlargement`` how much larger than in the photograph things are in the crop."""
+    ``enlargement`` how much larger than in the photograph things are in the crop; ``remark`` what else was
+    done to a box that the user drew."""
 
     framing: Framing
     box: tuple[int, int, int, int]
@@ -51,6 +62,7 @@ class Placement:
     enlargement: float
     moved_px: int
     shrunk: bool
+    remark: str = ""
 
     @property
     def side_px(self) -> int:
@@ -68,7 +80,8 @@ class Placement:
         done = ["made smaller"] if self.shrunk else []
         if self.moved_px > self.side_px * 0.05:
             done.append(f"moved by {self.moved_px} pixels")
-        return " and ".join(done) + " to stay inside the photograph" if done else ""
+        inside = " and ".join(done) + " to stay inside the photograph" if done else ""
+        return "; ".join(part for part in (self.remark, inside) if part)
 
 
 def place(
@@ -90,12 +103,7 @@ def place(
     """
     shot = SHOTS[framing]
     face_px = max(face[2] - face[0], face[3] - face[1])
-    widest, sharpest = min(photo_size), ceil(size_px / max_enlargement)
-    if widest < sharpest:
-        raise BadPhoto(
-            f"the photograph has {photo_size[0]} x {photo_size[1]} pixels; a crop of {size_px} pixels needs "
-            f"{sharpest} a side"
-        )
+    widest, sharpest = min(photo_size), _sharpest(photo_size, size_px, max_enlargement)
     wanted = round(face_px / shot.aim)
     side = min(max(wanted, sharpest), widest)
     if face_px / side > shot.most:
@@ -112,6 +120,65 @@ def place(
     return Placement(
         framing, (x, y, x + side, y + side), face_px / side, size_px / side, moved_px, side < wanted
     )
+
+
+def fit(
+    box: Sequence[float], face: Box, photo_size: tuple[int, int], size_px: int, max_enlargement: float
+) -> Placement:
+    """The square nearest to a box that a user drew: its middle and longer side, inside the photograph.
+
+    Args:
+        box: x0, y0, x1, y1 in pixels of the photograph, in any order, also partly outside.
+        face: the subject's box, which tells the framing.
+        photo_size: width and height of the photograph in pixels.
+        size_px: side of the finished crop.
+        max_enlargement: how much the square may be enlarged at most.
+
+    Raises:
+        BadPhoto: the photograph is smaller than the least square.
+        OutOfRange: a number isn't finite.
+    """
+    if len(box) != 4 or not all(isfinite(value) for value in box):
+        raise OutOfRange(f"{tuple(box)} is no box.", "Give left, top, right and bottom in pixels.")
+    widest, sharpest = min(photo_size), _sharpest(photo_size, size_px, max_enlargement)
+    x0, x1 = sorted((box[0], box[2]))
+    y0, y1 = sorted((box[1], box[3]))
+    drawn = round(max(x1 - x0, y1 - y0))
+    side = min(max(drawn, sharpest), widest)
+    remarks = ["made square"] if abs((x1 - x0) - (y1 - y0)) > 1.5 else []
+    if side > drawn:
+        remarks.append(f"made larger, as it would be enlarged more than {max_enlargement:g} times")
+    face_x, face_y = (face[0] + face[2]) / 2, (face[1] + face[3]) / 2
+    wish = (round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2))
+    x, y = (min(max(0, at), length - side) for at, length in zip(wish, photo_size, strict=True))
+    if not (x <= face_x <= x + side and y <= face_y <= y + side):
+        remarks.append("the face that was found lies outside")
+    share = max(face[2] - face[0], face[3] - face[1]) / side
+    framing = min(FRAMINGS, key=lambda name: abs(log(max(share, 1e-6) / SHOTS[name].aim)))
+    moved_px = max(abs(x - wish[0]), abs(y - wish[1]))
+    return Placement(
+        framing, (x, y, x + side, y + side), share, size_px / side, moved_px, side < drawn, ", ".join(remarks)
+    )
+
+
+def _sharpest(photo_size: tuple[int, int], size_px: int, max_enlargement: float) -> int:
+    """The least side of a square.
+
+    Raises:
+        BadPhoto: the photograph is smaller.
+    """
+    sharpest = ceil(size_px / max_enlargement)
+    if min(photo_size) < sharpest:
+        raise BadPhoto(
+            f"the photograph has {photo_size[0]} x {photo_size[1]} pixels; a crop of {size_px} pixels needs "
+            f"{sharpest} a side"
+        )
+    return sharpest
+
+
+def least_face_px(size_px: int, max_enlargement: float) -> float:
+    """Faces smaller than this allow no framing."""
+    return ceil(size_px / max_enlargement) * min(shot.least for shot in SHOTS.values())
 
 
 def placements(
@@ -144,11 +211,13 @@ def _shows(box: tuple[int, int, int, int], face: Box) -> bool:
 def choose_subject(faces: Sequence[Face], photo_size: tuple[int, int]) -> Face:
     """The face that the photograph is about: the largest, where a face in the middle counts up to twice."""
 
-    def weight(face: Face) -> float:
-        away_x, away_y = (abs(at / length - 0.5) for at, length in zip(face.center, photo_size, strict=True))
-        return face.size_px**2 * (2 - 2 * max(away_x, away_y))
+    return max(faces, key=lambda face: prominence(face, photo_size))
 
-    return max(faces, key=weight)
+
+def prominence(face: Face, photo_size: tuple[int, int]) -> float:
+    """How much a photograph is about a face: its square's share, up to twice in the middle."""
+    away_x, away_y = (abs(at / length - 0.5) for at, length in zip(face.center, photo_size, strict=True))
+    return face.size_px**2 / (photo_size[0] * photo_size[1]) * (2 - 2 * max(away_x, away_y))
 
 
 def plan(

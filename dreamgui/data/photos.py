@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -20,7 +22,7 @@ MAX_SIDE_PX = 20_000
 MAX_FILE_BYTES = 200_000_000
 MAX_PHOTOS = 2_000
 
-_SUFFIXES = frozenset(
+PICTURE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .mpo .png .webp .heic .heif .avif .gif .tif .tiff .bmp .jp2 .jxl".split()  # noqa: SIM905
 )
 _DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, struct.error)
@@ -62,7 +64,7 @@ def expand(photos: Iterable[Path]) -> list[Path]:
 
 
 def _pictures_in(folder: Path) -> list[Path]:
-    files = (file for file in folder.rglob("*") if file.suffix.lower() in _SUFFIXES and file.is_file())
+    files = (file for file in folder.rglob("*") if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file())
     return sorted(
         file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts)
     )
@@ -78,15 +80,94 @@ def load_image(path: Path) -> Image.Image:
         BadPhoto: the file is missing, of another format, damaged, or larger than 100 megapixels, 20,000
             pixels a side or 200 MB. Sizes are read from the header, before anything is decoded.
     """
-    name = shown_name(path)
+    return load_view(path).image
+
+
+class View(NamedTuple):
+    """A photograph as :func:`load_image` gives it, perhaps smaller; ``size`` is its own width and height."""
+
+    image: Image.Image
+    size: tuple[int, int]
+
+    @property
+    def scale(self) -> float:
+        """How many pixels of the photograph a pixel of the view stands for, 1 or more."""
+        return self.size[0] / self.image.width
+
+
+def load_view(path: Path, view_px: int | None = None, name: str = "") -> View:
+    """A photograph for looking at.
+
+    Args:
+        path: the file.
+        view_px: the longer side may be as small as this: a JPEG is then decoded at a half, a quarter or an
+            eighth of its size, which saves most of the time and memory.
+        name: what to call it in errors; the file's own name unless given.
+
+    Raises:
+        BadPhoto: as :func:`load_image`.
+    """
+    name = name or shown_name(path)
     try:
-        return _load(path, name)
+        return _load(path, name, view_px)
     except _DECODE_ERRORS as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise BadPhoto(f"{name} can't be read: {reason[:200]}.", "Copy it again or leave it out.") from error
+        raise _unreadable(name, error) from error
 
 
-def _load(path: Path, name: str) -> Image.Image:
+class Header(NamedTuple):
+    """What a photograph's first bytes say: Pillow's name of its format, stored width and height, and EXIF
+    orientation (1..8)."""
+
+    kind: str
+    size: tuple[int, int]
+    orientation: int
+
+
+def read_header(path: Path, name: str = "") -> Header:
+    """The header of a photograph, nothing decoded yet.
+
+    Raises:
+        BadPhoto: as :func:`load_image`, but for damage further on.
+    """
+    name = name or shown_name(path)
+    try:
+        with _opened(path, name) as (image, kind):
+            return Header(kind, image.size, _orientation(image))
+    except _DECODE_ERRORS as error:
+        raise _unreadable(name, error) from error
+
+
+@contextmanager
+def _opened(path: Path, name: str) -> Iterator[tuple[Image.Image, str]]:
+    _check_file(path, name)
+    with path.open("rb") as file:
+        kind = _readable_kind(file.read(HEAD_BYTES), name)
+        file.seek(0)
+        # Image.open refuses bombs without telling their size; here the format's reader reads the header.
+        image: Image.Image = Image.OPEN[kind][0](file, name)
+        _check_size(image.size, name)
+        yield image, kind
+
+
+def _load(path: Path, name: str, view_px: int | None) -> View:
+    with _opened(path, name) as (image, kind):
+        size, orientation = image.size, _orientation(image)
+        if kind == "JPEG" and view_px:
+            parts = max(part for part in (1, 2, 4, 8) if part == 1 or max(size) // part >= view_px)
+            image.draft(None, (size[0] // parts, size[1] // parts))
+        image.load()
+        rgb = _to_rgb(image)
+    turn = _UPRIGHT.get(orientation)
+    upright = size[::-1] if orientation >= 5 else size
+    return View(rgb if turn is None else rgb.transpose(turn), upright)
+
+
+def _unreadable(name: str, error: Exception) -> BadPhoto:
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return BadPhoto(f"{name} can't be read: {reason[:200]}.", "Copy it again or leave it out.")
+
+
+def _check_file(path: Path, name: str) -> None:
     if not path.is_file():
         raise BadPhoto(f"{name} isn't there or is no file.", "Choose the photograph again.")
     size_bytes = path.stat().st_size
@@ -95,16 +176,6 @@ def _load(path: Path, name: str) -> Image.Image:
             f"{name} has {size_bytes / 1e6:.0f} MB; the limit is {MAX_FILE_BYTES / 1e6:.0f} MB.",
             "Save it smaller.",
         )
-    with path.open("rb") as file:
-        kind = _readable_kind(file.read(HEAD_BYTES), name)
-        file.seek(0)
-        # Image.open refuses bombs without telling their size; here the format's reader reads the header.
-        image: Image.Image = Image.OPEN[kind][0](file, name)
-        _check_size(image.size, name)
-        turn = _UPRIGHT.get(_orientation(image))
-        image.load()
-        rgb = _to_rgb(image)
-        return rgb if turn is None else rgb.transpose(turn)
 
 
 @cache
@@ -150,7 +221,7 @@ def _orientation(image: Image.Image) -> int:
         value = image.getexif().get(274, 1)
     except (*_DECODE_ERRORS, TypeError, KeyError, IndexError):
         return 1
-    return value if isinstance(value, int) else 1
+    return value if isinstance(value, int) and value in _UPRIGHT else 1
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -195,7 +266,7 @@ def photo_bytes(image: Image.Image, lossless: bool) -> bytes:
     clean = image.copy()
     clean.info.clear()
     if lossless:
-        clean.save(buffer, "PNG", compress_level=4)
+        clean.save(buffer, "PNG", compress_level=2)
     else:
         clean.save(buffer, "JPEG", quality=95, subsampling=0)
     return buffer.getvalue()

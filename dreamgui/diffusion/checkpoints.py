@@ -1,7 +1,7 @@
 """Checkpoints of a training: all that it needs to go on as if it had never been broken off.
 
-    step-000100/training.safetensors   weights, optimizer state, losses so far
-    step-000100/checkpoint.json        step, size of the other file, job, loss scaling
+    step-000100/training.safetensors   weights, their average, optimizer state, losses so far
+    step-000100/checkpoint.json        step, size of the other file, job, quality, loss scaling, numbers
 
 A checkpoint is filled under another name, flushed and renamed, so that its name stands for a whole one. Data
 order, noise and timesteps follow from seed and step (:mod:`dreamgui.diffusion.batches`) and need no saving.
@@ -22,12 +22,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from dreamgui.diffusion.optimizers import restore_state, state_numbers, state_tensors
 from dreamgui.diffusion.step import TrainingStep
-from dreamgui.errors import Damaged, NotEnoughDisk
-from dreamgui.events import Loss
+from dreamgui.errors import Damaged, NotEnoughDisk, TrainingFailed
+from dreamgui.events import Loss, Validation
 from dreamgui.workspace import new_folder, read_json, write_json
 
 _TENSORS, _CARD = "training.safetensors", "checkpoint.json"
+_PATIENCE_STEPS = 5
 
 
 @dataclass(frozen=True)
@@ -35,41 +37,77 @@ class Checkpoint:
     """A whole checkpoint, read from the disk.
 
     Attributes:
-        losses: every step so far.
+        losses, validations: every one so far.
         job: the TrainJob as JSON.
+        quality: the loss by which checkpoints are compared, lower is better; None where it wasn't measured.
+        numbers: of loss scaling ("scaler"), optimizer ("name", "optimizer") and average ("updates").
     """
 
     step: int
     losses: list[Loss]
+    validations: list[Validation]
     job: dict[str, Any]
-    scaler: dict[str, Any]
+    quality: float | None
+    numbers: dict[str, Any]
     tensors: dict[str, Tensor]
 
     def restore(self, training: TrainingStep) -> None:
-        """Put weights, optimizer and loss scaling back.
+        """Put weights, their average, optimizer and loss scaling back.
 
         Raises:
-            Damaged: the checkpoint is of other weights.
+            Damaged: the checkpoint is of other weights, or was made with another optimizer.
         """
-        saved = {
-            key.removeprefix("weight/"): value
-            for key, value in self.tensors.items()
-            if key.startswith("weight/")
-        }
+        weights = self._of("weight")
         shapes = {name: weight.shape for name, weight in training.trained.items()}
-        if {name: value.shape for name, value in saved.items()} != shapes:
+        averaged = "updates" in self.numbers
+        made_with = self.numbers["name"], averaged
+        if {name: value.shape for name, value in weights.items()} != shapes or made_with != (
+            training.settings.optimizer,
+            training.average is not None,
+        ):
             raise Damaged(
                 f"The checkpoint of step {self.step} doesn't fit these settings.", "Start a new run."
             )
-        for key, value in self.tensors.items():
-            kind, _, rest = key.partition("/")
-            if kind == "weight":
-                training.trained[rest].data.copy_(value)
-            else:
-                name, _, field = rest.rpartition("/")
-                weight = training.trained[name]
-                training.optimizer.state[weight][field] = _like(value, weight)
-        training.scaler.load_state_dict(self.scaler)
+        for name, value in weights.items():
+            training.trained[name].data.copy_(value)
+        if training.average:
+            training.average.updates = self.numbers["updates"]
+            for name, value in self._of("average").items():
+                training.average.weights[name].copy_(value)
+        restore_state(
+            training.optimizer, training.trained, self._of("optimizer"), self.numbers["optimizer"]
+        )
+        training.scaler.load_state_dict(self.numbers["scaler"])
+
+    def _of(self, kind: str) -> dict[str, Tensor]:
+        prefix = f"{kind}/"
+        return {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}
+
+
+class MovementGuard:
+    """After a training was resumed its weights must move: one that silently learns nothing is an error."""
+
+    def __init__(self, training: TrainingStep) -> None:
+        self._training = training
+        self._before = training.fingerprint()
+        self._looks = 0
+        self._moved = False
+
+    def look(self, last: bool) -> None:
+        """To be called after each step.
+
+        Raises:
+            TrainingFailed: no weight has changed within five steps, or until the last.
+        """
+        if self._moved:
+            return
+        self._looks += 1
+        self._moved = not torch.equal(self._before, self._training.fingerprint())
+        if not self._moved and (last or self._looks >= _PATIENCE_STEPS):
+            raise TrainingFailed(
+                f"No weight has changed in {self._looks} steps after the training was resumed.",
+                "Start a new run, and please report this.",
+            )
 
 
 class Checkpoints:
@@ -78,9 +116,18 @@ class Checkpoints:
     def __init__(self, folder: Path, keep: int = 2) -> None:
         self.folder = folder
         self.keep = keep
+        self.keep_best = True
 
-    def save(self, step: int, training: TrainingStep, losses: Sequence[Loss], job: dict[str, Any]) -> Path:
-        """Write a checkpoint, then remove all but the newest few.
+    def save(
+        self,
+        step: int,
+        training: TrainingStep,
+        losses: Sequence[Loss],
+        job: dict[str, Any],
+        validations: Sequence[Validation] = (),
+        quality: float | None = None,
+    ) -> Path:
+        """Write a checkpoint, then remove all but the newest few and the one of the best quality.
 
         Raises:
             NotEnoughDisk: the disk is full; the earlier checkpoints are as they were.
@@ -88,10 +135,10 @@ class Checkpoints:
         target = self.folder / f"step-{step:06d}"
         try:
             with new_folder(target) as folder:
-                save_file(_tensors(training, losses), folder / _TENSORS)
+                save_file(_tensors(training, losses, validations), folder / _TENSORS)
                 size = (folder / _TENSORS).stat().st_size
-                card = {"step": step, "size_bytes": size, "scaler": training.scaler.state_dict(), "job": job}
-                write_json(folder / _CARD, card)
+                card = {"step": step, "size_bytes": size, "quality": quality, "job": job}
+                write_json(folder / _CARD, {**card, "numbers": _numbers(training)})
         except (OSError, SafetensorError) as error:
             if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
                 raise self._full(training) from error
@@ -109,6 +156,15 @@ class Checkpoints:
                 broken.append(folder.name)
         return None, broken
 
+    def best(self) -> Checkpoint | None:
+        """The checkpoint of the lowest loss among those that are whole, None where none was measured."""
+        for folder in self._by_quality():
+            try:
+                return _read(folder)
+            except (OSError, ValueError, KeyError, SafetensorError):
+                continue
+        return None
+
     def sweep(self) -> None:
         """Remove what a killed process left half written."""
         for leftover in self.folder.glob(".step-*"):
@@ -119,8 +175,15 @@ class Checkpoints:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _prune(self) -> None:
+        best = self._by_quality()[:1] if self.keep_best else []
         for folder in self._folders()[: -self.keep]:
-            shutil.rmtree(folder, ignore_errors=True)
+            if folder not in best:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _by_quality(self) -> list[Path]:
+        """Folders of measured checkpoints, the best first."""
+        measured = [(quality, folder) for folder in self._folders() if (quality := _quality(folder)) is not None]
+        return [folder for _, folder in sorted(measured)]
 
     def _folders(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("step-*") if path.is_dir())
@@ -134,13 +197,30 @@ class Checkpoints:
         )
 
 
-def _tensors(training: TrainingStep, losses: Sequence[Loss]) -> dict[str, Tensor]:
-    tensors = {"losses": torch.tensor([_row(loss) for loss in losses], dtype=torch.float64).reshape(-1, 6)}
-    for name, weight in training.trained.items():
-        tensors[f"weight/{name}"] = weight.detach().contiguous()
-        for key, value in training.optimizer.state[weight].items():
-            tensors[f"optimizer/{name}/{key}"] = value.contiguous()
-    return tensors
+def _tensors(
+    training: TrainingStep, losses: Sequence[Loss], validations: Sequence[Validation]
+) -> dict[str, Tensor]:
+    names = {weight: name for name, weight in training.trained.items()}
+    tensors = {
+        "losses": torch.tensor([_row(loss) for loss in losses], dtype=torch.float64).reshape(-1, 6),
+        "validations": torch.tensor([astuple(v) for v in validations], dtype=torch.float64).reshape(-1, 2),
+    }
+    tensors |= {f"weight/{name}": w.detach().contiguous() for name, w in training.trained.items()}
+    if training.average:
+        tensors |= {f"average/{name}": w.contiguous() for name, w in training.average.weights.items()}
+    state = state_tensors(training.optimizer, names)
+    return tensors | {f"optimizer/{key}": value for key, value in state.items()}
+
+
+def _numbers(training: TrainingStep) -> dict[str, Any]:
+    names = {weight: name for name, weight in training.trained.items()}
+    averaged = {"updates": training.average.updates} if training.average else {}
+    return {
+        "scaler": training.scaler.state_dict(),
+        "name": training.settings.optimizer,
+        "optimizer": state_numbers(training.optimizer, names),
+        **averaged,
+    }
 
 
 def _read(folder: Path) -> Checkpoint:
@@ -150,7 +230,17 @@ def _read(folder: Path) -> Checkpoint:
         raise ValueError(f"{path} has {path.stat().st_size} bytes, not {card['size_bytes']}")
     tensors = load_file(path)
     losses = [_loss(row) for row in tensors.pop("losses").tolist()]
-    return Checkpoint(card["step"], losses, card["job"], card["scaler"], tensors)
+    validations = [Validation(int(step), loss) for step, loss in tensors.pop("validations").tolist()]
+    return Checkpoint(
+        card["step"], losses, validations, card["job"], card["quality"], card["numbers"], tensors
+    )
+
+
+def _quality(folder: Path) -> float | None:
+    try:
+        return read_json(folder / _CARD)["quality"]
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _row(loss: Loss) -> tuple[float, ...]:
@@ -161,9 +251,3 @@ def _loss(row: Sequence[float]) -> Loss:
     step, instance, prior, *rest = row
     return Loss(int(step), instance, None if math.isnan(prior) else prior, *rest)
 
-
-def _like(value: Tensor, weight: Tensor) -> Tensor:
-    """On the weight's device and, where as large, in its memory format, as the fused optimizer expects."""
-    if value.shape != weight.shape:
-        return value.to(weight.device)
-    return torch.empty_like(weight, requires_grad=False).copy_(value)

@@ -4,24 +4,41 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
 from dreamgui.diffusion.sample import pictures_at_once
-from dreamgui.diffusion.text import encode_prompts
+from dreamgui.diffusion.text import encode_prompts, tokenize
+from dreamgui.diffusion.transfer import send
 from dreamgui.errors import Damaged
 from dreamgui.workspace import write_atomic
 
 if TYPE_CHECKING:
     from dreamgui.models.manager import Parts
+
+
+Box = tuple[float, float, float, float]
+
+
+class Picture(NamedTuple):
+    """A square picture to learn from.
+
+    ``face`` is x0, y0, x1, y1 as fractions of the side, None where it isn't known; a ``mirrored`` picture is
+    turned left to right, and its face with it.
+    """
+
+    path: Path
+    caption: str
+    face: Box | None = None
+    mirrored: bool = False
 
 
 @dataclass(frozen=True)
@@ -32,55 +49,99 @@ class EncodedPictures:
         mean, std: of each picture's latents, [n, 4, h, w], already scaled as the UNet knows them.
         text: embeddings of the different captions, [k, 77, d].
         caption: which of them belongs to each picture, [n], on the CPU.
+        tokens: the different captions as a text encoder that learns takes them, [k, 77].
+        weight: of each latent in the loss, [n, 1, h, w], 1 on average over a picture; None weighs all alike.
     """
 
     mean: Tensor
     std: Tensor
     text: Tensor
     caption: Tensor
+    tokens: Tensor | None = None
+    weight: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.mean)
 
     def latents(self, chosen: Tensor, noise: Tensor) -> Tensor:
         """Latents [b, 4, h, w] of the chosen pictures [b], drawn from their distribution with this noise."""
-        chosen = chosen.to(self.mean.device)
+        chosen = send(chosen, self.mean.device)
         return self.mean[chosen] + self.std[chosen] * noise
 
     def embeddings(self, chosen: Tensor) -> Tensor:
         """Text embeddings [b, 77, d] of the chosen pictures [b]."""
-        return self.text[self.caption[chosen].to(self.text.device)]
+        return self.text[send(self.caption[chosen], self.text.device)]
+
+    def words(self, chosen: Tensor) -> Tensor | None:
+        """Tokens [b, 77] of the chosen pictures' captions [b]."""
+        return None if self.tokens is None else self.tokens[send(self.caption[chosen], self.tokens.device)]
+
+    @torch.no_grad()
+    def embedded(self, text_encoder: Any) -> EncodedPictures:
+        """The same pictures with the captions as this text encoder, which has learnt, sees them."""
+        if self.tokens is None:
+            return self
+        text = torch.cat([text_encoder(tokens[None])[0] for tokens in self.tokens])
+        return replace(self, text=text.float())
 
 
 def encode_pictures(
-    parts: Parts, pictures: Sequence[tuple[Path, str]], cache: Path
+    parts: Parts, pictures: Sequence[Picture], cache: Path, face_weight: float = 1.0
 ) -> Generator[tuple[int, int], None, EncodedPictures]:
-    """Encode pictures, each a file and its caption, and yield ``(done, total)`` on the way.
+    """Encode pictures, and yield ``(done, total)`` on the way.
 
     Args:
         cache: a safetensors file of what was encoded before, by content of picture and name of base model;
             it is written anew when something was missing.
+        face_weight: how much a face's area counts in the loss, 1 for like the rest.
 
     Raises:
         Damaged: a picture can't be read.
     """
-    keys = [_key(parts, path) for path, _ in pictures]
+    keys = [_key(parts, picture) for picture in pictures]
     known = _read(cache)
     moments = {key: known[key] for key in keys if key in known}
-    missing = list(
-        {key: path for key, (path, _) in zip(keys, pictures, strict=True) if key not in moments}.items()
-    )
+    missing = list({key: one for key, one in zip(keys, pictures, strict=True) if key not in moments}.items())
     size_px, done = parts.card.size_px, len(pictures) - len(missing)
     room = pictures_at_once(parts.device, size_px, size_px)
     for start in range(0, len(missing), room):
         batch = missing[start : start + room]
-        pixels = torch.stack([_pixels(path, size_px) for _, path in batch])
+        pixels = torch.stack([_pixels(picture, size_px) for _, picture in batch])
         moments.update(zip((key for key, _ in batch), _moments(parts, pixels), strict=True))
         done += len(batch)
         yield done, len(pictures)
     if missing:
-        write_atomic(cache, save(moments))
-    return _together(parts, [moments[key] for key in keys], [caption for _, caption in pictures])
+        # Pictures that this set leaves out may be in the next one.
+        write_atomic(cache, save({**known, **moments}))
+    return _together(parts, [moments[key] for key in keys], pictures, face_weight)
+
+
+def face_weights(pictures: Sequence[Picture], height: int, width: int, face_weight: float) -> Tensor | None:
+    """Weights [n, 1, height, width] of latents, 1 on average over each picture; None where all count alike.
+
+    A latent that a face covers in part counts for that part.
+    """
+    if face_weight == 1 or not any(picture.face for picture in pictures):
+        return None
+    maps = torch.stack([_coverage(picture, height, width) for picture in pictures])
+    weights = 1 + (face_weight - 1) * maps
+    return weights[:, None] / weights.mean(dim=(1, 2)).view(-1, 1, 1, 1)
+
+
+def _coverage(picture: Picture, height: int, width: int) -> Tensor:
+    """Which share of each latent the face covers, [height, width]."""
+    if picture.face is None:
+        return torch.zeros(height, width)
+    x0, y0, x1, y1 = picture.face
+    if picture.mirrored:
+        x0, x1 = 1 - x1, 1 - x0
+    return _overlap(y0, y1, height)[:, None] * _overlap(x0, x1, width)[None]
+
+
+def _overlap(start: float, end: float, count: int) -> Tensor:
+    """Which share of each of ``count`` equal parts of 0..1 lies between start and end."""
+    edges = torch.arange(count + 1) / count
+    return ((edges[1:].clamp(max=end) - edges[:-1].clamp(min=start)) * count).clamp(min=0)
 
 
 @torch.no_grad()
@@ -92,35 +153,45 @@ def _moments(parts: Parts, pixels: Tensor) -> Tensor:
     return both.float().cpu().contiguous()
 
 
-def _together(parts: Parts, moments: list[Tensor], captions: list[str]) -> EncodedPictures:
+def _together(
+    parts: Parts, moments: list[Tensor], pictures: Sequence[Picture], face_weight: float
+) -> EncodedPictures:
     mean, std = torch.stack(moments).to(parts.device).unbind(1)
+    captions = [picture.caption for picture in pictures]
     texts = encode_prompts(parts.text_encoder, parts.tokenizer, captions)
     place = {caption: index for index, caption in enumerate(texts)}
+    weight = face_weights(pictures, *mean.shape[-2:], face_weight)
     return EncodedPictures(
         mean=mean.contiguous(),
         std=std.contiguous(),
         text=torch.cat(list(texts.values())).float(),
         caption=torch.tensor([place[caption] for caption in captions]),
+        tokens=torch.cat([tokenize(parts.tokenizer, text) for text in texts]).to(parts.device),
+        weight=None if weight is None else weight.to(parts.device),
     )
 
 
-def _pixels(path: Path, size_px: int) -> Tensor:
+def _pixels(picture: Picture, size_px: int) -> Tensor:
     """A square picture as [3, size, size], -1..1."""
     try:
-        with Image.open(path) as file:
+        with Image.open(picture.path) as file:
             image = file.convert("RGB")
     except OSError as error:
-        raise Damaged(f"The picture {path} can't be read: {error}.", "Crop the photographs again.") from error
+        raise Damaged(
+            f"The picture {picture.path} can't be read: {error}.", "Crop the photographs again."
+        ) from error
     if image.size != (size_px, size_px):
         image = image.resize((size_px, size_px), Image.Resampling.LANCZOS)
+    if picture.mirrored:
+        image = ImageOps.mirror(image)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 127.5 - 1
 
 
-def _key(parts: Parts, path: Path) -> str:
+def _key(parts: Parts, picture: Picture) -> str:
     """Changes with the picture, the autoencoder, its number format and the size."""
     card = parts.card
-    kind = f"{card.name} {card.sha256} {card.size_px} {parts.vae.dtype} "
-    return hashlib.sha256(kind.encode() + path.read_bytes()).hexdigest()[:32]
+    kind = f"{card.name} {card.sha256} {card.size_px} {parts.vae.dtype} {'mirrored ' * picture.mirrored}"
+    return hashlib.sha256(kind.encode() + picture.path.read_bytes()).hexdigest()[:32]
 
 
 def _read(cache: Path) -> dict[str, Tensor]:

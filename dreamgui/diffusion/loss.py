@@ -27,7 +27,7 @@ def dreambooth_loss(
     prior_weight: float = 1.0,
     min_snr_gamma: float | None = None,
 ) -> Losses:
-    """Mean squared error of a prediction [n, 4, h, w], instance and class pictures apart.
+    """Mean squared error of a prediction [n, 4, h, w], instance and class pictures apart, weighed by latent.
 
     DreamBooth's prior preservation: Ruiz et al. 2022, https://arxiv.org/abs/2208.12242, equation 2.
 
@@ -36,7 +36,10 @@ def dreambooth_loss(
         min_snr_gamma: weigh timesteps as :func:`min_snr_weight` does; None weighs them alike.
     """
     target = schedule.target(batch.latents, batch.noise, batch.timesteps)
-    errors = (prediction.float() - target).square().mean(dim=(1, 2, 3))
+    squares = (prediction.float() - target).square()
+    if batch.weight is not None:
+        squares = squares * batch.weight
+    errors = squares.mean(dim=(1, 2, 3))
     if min_snr_gamma is not None:
         errors = errors * min_snr_weight(schedule, batch.timesteps, min_snr_gamma)
     instance = errors[: batch.instances].mean()

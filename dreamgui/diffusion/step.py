@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from dreamgui.config import OptimizerName
 from dreamgui.diffusion.batches import Batch
+from dreamgui.diffusion.ema import Average
 from dreamgui.diffusion.loss import Losses, dreambooth_loss
+from dreamgui.diffusion.optimizers import make_optimizer
 from dreamgui.diffusion.sample import compute_format
 from dreamgui.diffusion.schedule import NoiseSchedule
 from dreamgui.errors import TrainingFailed
 
-_FUSED = {"cpu", "cuda", "mps"}
+TEXT = "text_encoder."
 
 
 @dataclass(frozen=True)
@@ -28,21 +32,28 @@ class StepReport:
     grad_norm: float
 
 
-def make_optimizer(parameters: Sequence[nn.Parameter], learning_rate: float) -> torch.optim.AdamW:
-    """AdamW with the settings of diffusers' DreamBooth script, in one fused pass where the device has it."""
-    fused = parameters[0].device.type in _FUSED
-    return torch.optim.AdamW(
-        parameters, learning_rate, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, fused=fused
-    )
+@dataclass(frozen=True)
+class StepSettings:
+    """How a step learns; the fields are those of the TrainJob."""
+
+    optimizer: OptimizerName = "adamw"
+    prior_weight: float = 1.0
+    min_snr_gamma: float | None = None
+    max_grad_norm: float = 1.0
+    accumulate: int = 1
+    ema_decay: float | None = None
 
 
 class TrainingStep:
-    """Forward, backward, clip, optimizer.
+    """Forward, backward, clip, optimizer, average.
 
     Attributes:
-        trained: the weights that learn, by their names in the UNet; fp32.
-        optimizer: AdamW over them.
+        trained: the weights that learn, fp32, by their names in the UNet, a text encoder's with
+            ``text_encoder.`` in front.
+        optimizer: over them; the text encoder's are its second group.
         scaler: loss scaling, at work only where the compute format is fp16.
+        average: of the weights, or None.
+        text_learns: whether a text encoder learns now; then batches need tokens.
     """
 
     def __init__(
@@ -50,58 +61,149 @@ class TrainingStep:
         unet: Any,
         schedule: NoiseSchedule,
         dtype: torch.dtype,
-        prior_weight: float = 1.0,
-        min_snr_gamma: float | None = None,
-        max_grad_norm: float = 1.0,
+        settings: StepSettings | None = None,
+        text_encoder: Any | None = None,
     ) -> None:
         self.unet = unet
         self.schedule = schedule
-        self.trained: dict[str, nn.Parameter] = {
-            name: weight for name, weight in unet.named_parameters() if weight.requires_grad
-        }
-        self.optimizer = make_optimizer(list(self.trained.values()), learning_rate=0.0)
-        device = next(iter(self.trained.values())).device
+        self.settings = settings or StepSettings()
+        self._text_encoder = text_encoder
+        self.text_learns = text_encoder is not None
+        image, text = _learning(unet), _learning(text_encoder, TEXT)
+        self.trained: dict[str, nn.Parameter] = image | text
+        groups = [list(group.values()) for group in (image, text) if group]
+        self.optimizer = make_optimizer(self.settings.optimizer, groups)
+        device = groups[0][0].device
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+        decay = self.settings.ema_decay
+        self.average = Average(self.trained, decay) if decay else None
         self._compute = dtype, device
-        self._loss_settings = prior_weight, min_snr_gamma
-        self._max_grad_norm = max_grad_norm
 
-    def __call__(self, batch: Batch, learning_rate: float) -> StepReport:
-        """Learn from one batch.
+    def __call__(self, batch: Batch, learning_rate: float, text_learning_rate: float = 0.0) -> StepReport:
+        """Learn from one batch and wait for its numbers; raises as :meth:`read` does."""
+        return self.read(self.launch(batch, learning_rate, text_learning_rate).tolist())
+
+    def launch(self, batch: Batch, learning_rate: float, text_learning_rate: float = 0.0) -> Tensor:
+        """Learn from one batch; where its gradient isn't a finite number, no weight changes.
+
+        Returns:
+            Measurements for :meth:`read`, on the device: nothing here waits for it with ``adamw``.
+        """
+        rates = (learning_rate, text_learning_rate)
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=False):
+            group["lr"] = rate
+        losses = self._backward(batch)
+        norm = self._update()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.average:
+            self.average.update()
+        return torch.cat([norm.detach().view(1), losses])
+
+    def read(self, measured: Sequence[float]) -> StepReport:
+        """What :meth:`launch` measured.
 
         Raises:
-            TrainingFailed: loss or gradient is not a number; the weights are as they were before the step.
+            TrainingFailed: loss or gradient is not a number; that step has changed no weight.
         """
-        losses = self.losses(batch)
-        self.scaler.scale(losses.total).backward()
-        self.scaler.unscale_(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(self.trained.values(), self._max_grad_norm, foreach=True)
-        report = self._read(losses, norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        self.optimizer.zero_grad(set_to_none=True)
-        return report
+        norm, instance, *prior = measured
+        overflow = self.scaler.is_enabled() and not math.isfinite(norm)
+        if not all(map(math.isfinite, (instance, *prior, 0.0 if overflow else norm))):
+            shown = f", prior {prior[0]}" if prior else ""
+            raise TrainingFailed(
+                f"The training broke down: loss {instance}{shown}, gradient norm {norm}.",
+                "Lower the learning rate; the last checkpoint holds the weights from before.",
+            )
+        return StepReport(instance, prior[0] if prior else None, 0.0 if overflow else norm)
 
     def losses(self, batch: Batch) -> Losses:
         """The losses of a batch, with their graph."""
         noisy = self.schedule.add_noise(batch.latents, batch.noise, batch.timesteps)
         with compute_format(self.unet, *self._compute):
-            prediction = self.unet(noisy, batch.timesteps, batch.text, return_dict=False)[0]
-        return dreambooth_loss(prediction, batch, self.schedule, *self._loss_settings)
-
-    def _read(self, losses: Losses, norm: Tensor) -> StepReport:
-        """All numbers in one transfer, and the look at whether they are numbers."""
-        prior = losses.instance if losses.prior is None else losses.prior
-        instance, prior_value, grad_norm = torch.stack([losses.instance, prior, norm]).detach().tolist()
-        overflow = self.scaler.is_enabled() and not math.isfinite(grad_norm)
-        if not all(map(math.isfinite, (instance, prior_value, 0.0 if overflow else grad_norm))):
-            self.optimizer.zero_grad(set_to_none=True)
-            raise TrainingFailed(
-                f"The training broke down: loss {instance}, prior {prior_value}, gradient norm {grad_norm}.",
-                "Lower the learning rate; the last checkpoint holds the weights from before.",
-            )
-        return StepReport(
-            instance, None if losses.prior is None else prior_value, 0.0 if overflow else grad_norm
+            text = batch.text
+            if self.text_learns and self._text_encoder is not None:
+                text = self._text_encoder(batch.tokens)[0]
+            prediction = self.unet(noisy, batch.timesteps, text, return_dict=False)[0]
+        return dreambooth_loss(
+            prediction, batch, self.schedule, self.settings.prior_weight, self.settings.min_snr_gamma
         )
+
+    @torch.no_grad()
+    def validate(self, batches: Sequence[Batch]) -> float:
+        """The mean loss over batches, from the weights that would be kept."""
+        with self.settled():
+            sums = [self.losses(batch).instance * batch.instances for batch in batches]
+        return (torch.stack(sums).sum() / sum(batch.instances for batch in batches)).item()
+
+    @contextmanager
+    def settled(self) -> Iterator[None]:
+        """Inside the block the model has the weights to draw with and to keep: the average where there is one.
+
+        A schedule-free optimizer has an average of its own.
+        """
+        optimizer: Any = self.optimizer
+        own = self.settings.optimizer == "schedule-free" and bool(optimizer.state)
+        if own:
+            optimizer.eval()
+        try:
+            with self.average.in_place() if self.average else nullcontext():
+                yield
+        finally:
+            if own:
+                optimizer.train()
+
+    def freeze_text(self) -> None:
+        """The text encoder has learnt enough: from here on batches bring their embeddings."""
+        self.text_learns = False
+        for name, weight in self.trained.items():
+            if name.startswith(TEXT):
+                weight.requires_grad_(False)
+
+    def fingerprint(self) -> Tensor:
+        """A whole number a weight tensor, on the device, that changes when a weight does."""
+        return torch.stack([w.detach().view(torch.int32).sum() for w in self.trained.values()])
+
+    def _backward(self, batch: Batch) -> Tensor:
+        """Add up the gradients of the batch's parts; the mean losses (instance, and prior where there is)."""
+        measured = []
+        for part in batch.split(self.settings.accumulate):
+            losses = self.losses(part)
+            self.scaler.scale(losses.total / self.settings.accumulate).backward()
+            measured.append(torch.stack([each for each in (losses.instance, losses.prior) if each is not None]))
+        return torch.stack(measured).detach().mean(dim=0)
+
+    def _update(self) -> Tensor:
+        """Clip and let the optimizer move the weights; the gradients' norm before."""
+        if self.scaler.is_enabled():
+            self.scaler.unscale_(self.optimizer)
+            norm = self._clip()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            return norm
+        if self.settings.optimizer == "adamw" and self._compute[1].type in ("cpu", "cuda"):
+            return self._fused_update()
+        norm = self._clip()
+        if math.isfinite(norm.item()):
+            self.optimizer.step()
+        return norm
+
+    def _fused_update(self) -> Tensor:
+        """The fused AdamW clips on its way, and leaves a step out by itself: the hooks that loss scaling uses."""
+        norm = nn.utils.get_total_norm(self._gradients(), foreach=True)
+        optimizer: Any = self.optimizer
+        optimizer.grad_scale = (norm / self.settings.max_grad_norm).clamp(min=1.0)
+        optimizer.found_inf = (~norm.isfinite()).float()
+        optimizer.step()
+        return norm
+
+    def _clip(self) -> Tensor:
+        weights = [weight for weight in self.trained.values() if weight.grad is not None]
+        return nn.utils.clip_grad_norm_(weights, self.settings.max_grad_norm, foreach=True)
+
+    def _gradients(self) -> list[Tensor]:
+        return [weight.grad for weight in self.trained.values() if weight.grad is not None]
+
+
+def _learning(module: Any | None, prefix: str = "") -> dict[str, nn.Parameter]:
+    if module is None:
+        return {}
+    return {prefix + name: weight for name, weight in module.named_parameters() if weight.requires_grad}

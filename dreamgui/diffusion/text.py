@@ -18,15 +18,16 @@ def encode_prompts(text_encoder: Any, tokenizer: Any, prompts: Iterable[str]) ->
     """
     embeddings = {}
     for prompt in dict.fromkeys(prompts):
-        tokens = tokenizer(
-            prompt,
-            padding="max_length",
-            max_length=tokenizer.model_max_length,
-            truncation=True,
-            return_tensors="pt",
-        )
-        embeddings[prompt] = text_encoder(tokens.input_ids.to(text_encoder.device))[0]
+        embeddings[prompt] = text_encoder(tokenize(tokenizer, prompt).to(text_encoder.device))[0]
     return embeddings
+
+
+def tokenize(tokenizer: Any, prompt: str) -> Tensor:
+    """The tokens [1, 77] of a prompt, filled up or cut off."""
+    length = tokenizer.model_max_length
+    return tokenizer(
+        prompt, padding="max_length", max_length=length, truncation=True, return_tensors="pt"
+    ).input_ids
 
 
 def cut_off(tokenizer: Any, prompt: str) -> str:

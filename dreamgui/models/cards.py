@@ -40,6 +40,7 @@ class ModelCard(Card):
         size_px: width and height that the model draws best.
         source: the file or bundle it was converted from.
         sha256: hash of that file.
+        components: where each part came from, where they came from more than one file.
         recommended: settings that fit this model, by use ("unet", "lora", "class_images", "draw"); the keys
             inside are fields of the job's config.
     """
@@ -49,6 +50,7 @@ class ModelCard(Card):
     size_px: int
     source: str = ""
     sha256: str = ""
+    components: dict[str, str] = {}
     recommended: dict[str, dict[str, Any]] = {}
 
 

@@ -1,56 +1,71 @@
-"""A pickled checkpoint (.ckpt, .pt) made a safetensors file, without ever being opened in this process."""
+"""A pickled checkpoint (.ckpt, .pt): what it holds and its tensors, without unpickling anything in this process."""
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from dreamgui.errors import BadModelFile
+from dreamgui.models.header import ITEM_BYTES, MAX_DIMENSIONS, MAX_TENSORS, Header, Place
 
 _CHILD = Path(__file__).with_name("ckpt_child.py")
-_START_SECONDS = 60
-_BYTES_PER_SECOND = 20_000_000
-_SECRETS = ("TOKEN", "SECRET", "PASSWORD", "KEY")
+# The child holds itself to one second of computing; on a busy machine that may take longer on the wall.
+_WAIT_SECONDS = 30.0 if os.name == "posix" else 2.0
 
 
-def to_safetensors(source: Path, target: Path) -> None:
-    """Read a pickled checkpoint in a short-lived child process and write its tensors to ``target``.
+def read_pickled_header(source: Path) -> Header:
+    """Names, shapes, number formats and places of a pickled checkpoint's tensors.
 
-    The child holds itself to memory and file-size limits; nothing in the file is executed.
+    A short-lived child process reads the pickle (see :mod:`dreamgui.models.ckpt_child`), in about a tenth of a
+    second; nothing of it is executed. What it answers is checked again here.
 
     Raises:
         BadModelFile: it is broken, claims more than it holds, or asks for something that isn't a weight: the
             message names it.
     """
-    seconds = _START_SECONDS + source.stat().st_size / _BYTES_PER_SECOND
-    environment = {
-        key: value for key, value in os.environ.items() if not any(word in key.upper() for word in _SECRETS)
-    }
-    command = [sys.executable, "-I", str(_CHILD), str(source.resolve()), str(target.resolve())]
+    command = [sys.executable, "-I", "-S", str(_CHILD), str(source.resolve())]
+    # An empty environment: the child needs nothing of it, and no secret of ours can reach it.
+    kept = {key: value for key, value in os.environ.items() if key.upper() == "SYSTEMROOT"}
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds, env=environment, check=False
+            command, capture_output=True, text=True, timeout=_WAIT_SECONDS, env=kept, stdin=subprocess.DEVNULL, check=False
         )
     except subprocess.TimeoutExpired as error:
-        target.unlink(missing_ok=True)
-        raise _refused(source, f"reading it took more than {seconds:.0f} seconds") from error
-    answer = _answer(done.stdout)
-    if done.returncode != 0 or answer is None:
-        target.unlink(missing_ok=True)
-        raise _refused(source, "the process that read it ended early, most likely for want of memory")
-    if answer:
-        target.unlink(missing_ok=True)
-        raise _refused(source, answer["reason"])
-
-
-def _answer(output: str) -> dict[str, str] | None:
+        raise _refused(source, f"reading it took more than {_WAIT_SECONDS:.0f} seconds") from error
     try:
-        return json.loads(output.splitlines()[-1])
-    except (ValueError, IndexError):
-        return None
+        answer: dict[str, Any] = json.loads(done.stdout)
+    except ValueError as error:
+        why = "reading it took more time or memory than any checkpoint needs"
+        raise _refused(source, why) from error
+    if "reason" in answer:
+        raise _refused(source, answer["reason"])
+    return checked_header(source, answer["tensors"])
+
+
+def checked_header(source: Path, tensors: dict[str, list[Any]]) -> Header:
+    """The child's plan (name to [number format, shape, strides, byte]) as a header.
+
+    Raises:
+        BadModelFile: a tensor would lie outside the file, or all together are larger than it can be.
+    """
+    size_bytes, total_bytes = source.stat().st_size, 0
+    header = Header({}, {})
+    for name, (number_format, shape, strides, offset) in tensors.items():
+        item_bytes = ITEM_BYTES[number_format]
+        span = sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True)) + 1 if math.prod(shape) else 0
+        total_bytes += math.prod(shape) * item_bytes
+        if min([0, offset, *shape, *strides]) < 0 or offset + span * item_bytes > size_bytes or len(shape) > MAX_DIMENSIONS:
+            raise _refused(source, f"{name[:80]} lies outside the file")
+        header.shapes[name], header.formats[name] = tuple(shape), number_format
+        header.places[name] = Place(offset, tuple(strides))
+    if total_bytes > 2 * size_bytes or len(tensors) > MAX_TENSORS:
+        raise _refused(source, f"its tensors claim {total_bytes} bytes and the file has {size_bytes}")
+    return header
 
 
 def _refused(source: Path, why: str) -> BadModelFile:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from dreamgui.errors import BadModelFile
 
 FileFormat = Literal["safetensors", "pickle"]
-MAX_HEADER_BYTES = 100_000_000
+# Fifty thousand tensors need 10 MB; a larger header would only cost seconds.
+MAX_HEADER_BYTES = 16_000_000
 MAX_TENSORS = 50_000
+MAX_DIMENSIONS = 8
 ITEM_BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
     "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1,
@@ -25,26 +27,44 @@ _FOREIGN = {
     b"7z\xbc\xaf": "a 7z archive",
     b"Rar!": "a RAR archive",
     b"\x1f\x8b": "a gzip archive",
+    b"BZh": "a bzip2 archive",
+    b"\xfd7zXZ": "an xz archive",
+    b"\x28\xb5\x2f\xfd": "a Zstandard archive",
     b"GGUF": "a GGUF model",
     b"\x89PNG": "a PNG picture",
     b"\xff\xd8\xff": "a JPEG picture",
+    b"RIFF": "a WebP picture or a sound file",
+    b"%PDF": "a PDF document",
+    b"\x7fELF": "a program",
+    b"MZ": "a Windows program",
+    b"\x89HDF": "an HDF5 (Keras) file",
     b"version https://git-lfs": "a Git LFS pointer, not the file it points to",
 }
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a pickled tensor's numbers lie: from byte ``offset`` of the file on, ``strides`` in numbers."""
+
+    offset: int
+    strides: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Header:
-    """Names, shapes and number formats ("F16"...) of a file's tensors, and its texts."""
+    """Names, shapes and number formats ("F16"...) of a file's tensors, its texts, and for a pickled checkpoint
+    where each tensor lies."""
 
     shapes: dict[str, tuple[int, ...]]
     formats: dict[str, str]
-    metadata: dict[str, str]
+    metadata: dict[str, str] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
 
     @property
     def main_format(self) -> str:
         """The number format of most tensors."""
         kinds = list(self.formats.values())
-        return max(set(kinds), key=kinds.count) if kinds else "none"
+        return max(sorted(set(kinds)), key=kinds.count) if kinds else "none"
 
 
 def file_format(path: Path) -> FileFormat:
@@ -61,7 +81,10 @@ def file_format(path: Path) -> FileFormat:
         raise BadModelFile(f"{path} can't be opened: {error.strerror}.", "Check the path.") from error
     if not start:
         raise BadModelFile(f"{path.name} is empty.", "Download it again.")
-    if start.lstrip()[:1] == b"<":
+    # First of all: the low bytes of a header's length may be any of the marks below.
+    if start[8:9] == b"{" and start[5:8] == bytes(3):
+        return "safetensors"
+    if start.lstrip(b"\xef\xbb\xbf \r\n\t")[:1] == b"<":
         raise BadModelFile(
             f"{path.name} is a web page, not a model: most likely the site asked for a login.",
             "Log in to the site in your browser and download the file again.",
@@ -69,7 +92,7 @@ def file_format(path: Path) -> FileFormat:
     for mark, what in _FOREIGN.items():
         if start.startswith(mark):
             raise BadModelFile(f"{path.name} is {what}.", "Choose a .safetensors or .ckpt model file.")
-    if start.startswith(b"PK\x03\x04") or start[:1] == b"\x80":
+    if start.startswith(b"PK") or start[:1] == b"\x80":
         return "pickle"
     if start[8:9] == b"{":
         return "safetensors"
@@ -88,25 +111,50 @@ def read_header(path: Path) -> Header:
     size_bytes = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        if length > min(MAX_HEADER_BYTES, size_bytes - 8):
+        if length > size_bytes - 8:
             raise _broken(path, f"its header claims {length} bytes and the file has {size_bytes}")
+        if length > MAX_HEADER_BYTES:
+            raise _broken(path, f"its header has {length} bytes, more than any Stable Diffusion model's")
         text = file.read(length)
     try:
         entries: dict[str, Any] = json.loads(text)
         metadata = entries.pop("__metadata__", {})
-        shapes = {str(key): tuple(int(n) for n in entry["shape"]) for key, entry in entries.items()}
-        formats = {str(key): str(entry["dtype"]) for key, entry in entries.items()}
-        ends = [int(entry["data_offsets"][1]) for entry in entries.values()]
         texts = {str(key): str(value) for key, value in metadata.items()}
+        if len(entries) > MAX_TENSORS:
+            raise _broken(path, f"it holds {len(entries)} tensors, more than any Stable Diffusion model")
+        shapes = {str(key): tuple(_count(n) for n in entry["shape"]) for key, entry in entries.items()}
+        formats = {str(key): str(entry["dtype"]) for key, entry in entries.items()}
+        spans = {key: (_count(entry["data_offsets"][0]), _count(entry["data_offsets"][1])) for key, entry in entries.items()}
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise _broken(path, f"its header isn't valid ({type(error).__name__})") from error
-    if len(shapes) > MAX_TENSORS:
-        raise _broken(path, f"it holds {len(shapes)} tensors, more than any Stable Diffusion model")
-    _check_length(path, size_bytes, 8 + length + max(ends, default=0))
-    header = Header(shapes, formats, texts)
-    if _data_bytes(header) > size_bytes:
-        raise _broken(path, "its tensors overlap or are larger than the file")
-    return header
+    _check_spans(path, shapes, formats, spans)
+    _check_length(path, size_bytes, 8 + length + max((end for _, end in spans.values()), default=0))
+    return Header(shapes, formats, texts)
+
+
+def _count(number: Any) -> int:
+    """A whole number that is no text, no truth value and not below zero."""
+    if type(number) is not int or not 0 <= number < 2**48:
+        raise ValueError(f"{str(number)[:20]} is no count")
+    return number
+
+
+def _check_spans(
+    path: Path, shapes: dict[str, tuple[int, ...]], formats: dict[str, str], spans: dict[str, tuple[int, int]]
+) -> None:
+    """Each tensor's bytes are as many as its shape needs, and one follows the other without gap or overlap."""
+    for key, (begin, end) in spans.items():
+        if formats[key] not in ITEM_BYTES:
+            raise _broken(path, f"{key[:80]!r} has the number format {formats[key][:20]!r}, which nobody knows")
+        if len(shapes[key]) > MAX_DIMENSIONS:
+            raise _broken(path, f"{key[:80]!r} has {len(shapes[key])} dimensions")
+        if math.prod(shapes[key]) * ITEM_BYTES[formats[key]] != end - begin:
+            raise _broken(path, f"{key[:80]!r} of the shape {list(shapes[key])} can't lie in {end - begin} bytes")
+    position = 0
+    for key, (begin, end) in sorted(spans.items(), key=lambda item: item[1]):
+        if begin != position:
+            raise _broken(path, f"{key[:80]!r} {'overlaps' if begin < position else 'leaves a hole behind'} another tensor")
+        position = end
 
 
 def _check_length(path: Path, size_bytes: int, expected_bytes: int) -> None:
@@ -116,12 +164,6 @@ def _check_length(path: Path, size_bytes: int, expected_bytes: int) -> None:
         )
     if size_bytes > expected_bytes:
         raise _broken(path, f"{size_bytes - expected_bytes} bytes follow its last tensor")
-
-
-def _data_bytes(header: Header) -> int:
-    return sum(
-        math.prod(shape) * ITEM_BYTES.get(header.formats[key], 1) for key, shape in header.shapes.items()
-    )
 
 
 def _broken(path: Path, why: str) -> BadModelFile:

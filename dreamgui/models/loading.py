@@ -16,6 +16,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from dreamgui.errors import BadInput, Damaged
 from dreamgui.models.cards import ModelCard
+from dreamgui.models.hub import reachable
 
 HUB_CONTROLNETS = {
     "canny": "lllyasviel/control_v11p_sd15_canny",
@@ -124,11 +125,11 @@ def load_controlnet(
 
 
 def _controlnet_from(source: str, dtype: torch.dtype) -> ControlNetModel:
-    """From a folder or the hub's cache if it is there; asking the hub without a network takes 25 s."""
+    """From a folder or the hub's cache if it is there, else from the hub if it answers within seconds."""
     try:
         return ControlNetModel.from_pretrained(source, torch_dtype=dtype, local_files_only=True)
     except OSError:
-        if Path(source).exists() or Path(source).is_absolute():
+        if Path(source).exists() or Path(source).is_absolute() or not reachable():
             raise
         return ControlNetModel.from_pretrained(source, torch_dtype=dtype)
 

@@ -31,6 +31,21 @@ PREFIX = "unet."
 ADAPTER_METADATA = "lora_adapter_metadata"
 _ATTENTION = ["to_q", "to_k", "to_v", "to_out.0"]
 _CONV = ["proj_in", "proj_out", "ff.net.0.proj", "ff.net.2", "conv1", "conv2", "conv_shortcut"]
+# What kohya's scripts call a TrainJob's fields.
+_KOHYA_NAMES = {
+    "ss_output_name": "run",
+    "ss_learning_rate": "learning_rate",
+    "ss_unet_lr": "learning_rate",
+    "ss_max_train_steps": "steps",
+    "ss_steps": "steps",
+    "ss_lr_scheduler": "lr_schedule",
+    "ss_lr_warmup_steps": "warmup_steps",
+    "ss_batch_size_per_device": "batch_size",
+    "ss_seed": "seed",
+    "ss_min_snr_gamma": "min_snr_gamma",
+    "ss_max_grad_norm": "max_grad_norm",
+    "ss_prior_loss_weight": "prior_weight",
+}
 TARGETS: dict[LoraTargets, list[str]] = {"attention": _ATTENTION, "attention+conv": [*_ATTENTION, *_CONV]}
 
 
@@ -84,10 +99,18 @@ def add_lora(unet: Any, settings: LoraSettings) -> None:
             parameter.data = parameter.data.float()
 
 
-def lora_metadata(job_json: str, card: ModelCard, rank: int, alpha: float) -> dict[str, str]:
-    """Texts for a file's header: the job, the base it was trained on, and what kohya's and A1111's
-    readers show."""
-    return {
+def lora_metadata(
+    job_json: str, card: ModelCard, rank: int, alpha: float, pictures: int | None = None
+) -> dict[str, str]:
+    """Texts for a file's header: the job, the base it was trained on, and the ``ss_`` keys that kohya's,
+    A1111's and ComfyUI's readers show (https://github.com/kohya-ss/sd-scripts writes the same).
+
+    Args:
+        job_json: the training's settings; a setting that it doesn't hold is left out.
+        pictures: how many photographs it was trained on, where that is known.
+    """
+    job = json.loads(job_json)
+    texts = {
         "dreamgui_job": job_json,
         "dreamgui_base": card.name,
         "dreamgui_base_sha256": card.sha256,
@@ -95,7 +118,32 @@ def lora_metadata(job_json: str, card: ModelCard, rank: int, alpha: float) -> di
         "ss_network_dim": str(rank),
         "ss_network_alpha": str(alpha),
         "ss_sd_model_name": card.name,
+        "ss_new_sd_model_hash": card.sha256,
+        "ss_base_model_version": "sd_v1",
+        "ss_v2": "False",
+        "ss_resolution": f"({card.size_px}, {card.size_px})",
+        "ss_training_comment": "trained with DreamGUI",
+        "modelspec.sai_model_spec": "1.0.0",
+        "modelspec.architecture": "stable-diffusion-v1/lora",
     }
+    texts |= {key: str(job[name]) for key, name in _KOHYA_NAMES.items() if job.get(name) not in (None, "")}
+    if job.get("lora_targets") == "attention+conv":
+        texts["ss_network_args"] = json.dumps({"conv_dim": str(rank), "conv_alpha": str(alpha)})
+    if pictures is not None:
+        texts |= _picture_texts(job, pictures)
+    return texts
+
+
+def _picture_texts(job: Mapping[str, Any], pictures: int) -> dict[str, str]:
+    folders = {"1_" + str(job.get("instance_prompt", "")): {"n_repeats": 1, "img_count": pictures}}
+    texts = {"ss_num_train_images": str(pictures), "ss_num_reg_images": "0"}
+    if job.get("prior_preservation"):
+        count = int(job.get("class_count", 0))
+        texts["ss_num_reg_images"] = str(count)
+        texts["ss_reg_dataset_dirs"] = json.dumps(
+            {"1_" + str(job.get("class_prompt", "")): {"n_repeats": 1, "img_count": count}}
+        )
+    return {**texts, "ss_dataset_dirs": json.dumps(folders)}
 
 
 def save_lora(
@@ -111,21 +159,12 @@ def save_lora(
     tensors = {PREFIX + key: value.detach().to("cpu", dtype).contiguous() for key, value in layers.items()}
     config = unet.peft_config[ADAPTER].to_dict()
     plain = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
-    write_lora(path, LoraFile(tensors, {**_adapter_header(plain), **(metadata or {})}))
+    write_lora(path, LoraFile(tensors, {**adapter_header(plain), **(metadata or {})}))
 
 
 def write_lora(path: Path, file: LoraFile) -> None:
     """Write a LoRA in diffusers' keys, atomically."""
     write_atomic(path, save(file.tensors, {"format": "pt", **file.metadata}))
-
-
-def export_kohya(source: Path, target: Path) -> None:
-    """Write a LoRA of ours in kohya's keys with its alpha, as A1111, ComfyUI and kohya read it."""
-    file = read_lora(source)
-    settings = file.adapter_settings or {}
-    tensors = kohya.to_kohya(file.tensors, settings.get("lora_alpha"), settings.get("alpha_pattern") or {})
-    metadata = {key: value for key, value in file.metadata.items() if key != ADAPTER_METADATA}
-    write_atomic(target, save(tensors, {"format": "pt", **metadata}))
 
 
 def read_lora(path: Path, unet: Any | None = None) -> LoraFile:
@@ -143,7 +182,7 @@ def read_lora(path: Path, unet: Any | None = None) -> LoraFile:
         raise BadModelFile(f"{path.name} can't be read: {error}.", "Train or download it again.") from error
     if unet is not None and kohya.is_kohya(tensors):
         tensors, settings = kohya.from_kohya(path.name, tensors, unet)
-        metadata |= _adapter_header(settings)
+        metadata |= adapter_header(settings)
     if not any(key.startswith(PREFIX) and "lora" in key for key in tensors):
         raise BadModelFile(
             f"{path.name} holds no LoRA for a UNet.", "Choose a LoRA for Stable Diffusion 1.5."
@@ -180,6 +219,7 @@ def detach_lora(unet: Any) -> None:
     unet.requires_grad_(False)
 
 
-def _adapter_header(settings: Mapping[str, Any]) -> dict[str, str]:
+def adapter_header(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Settings of peft's LoraConfig (r, lora_alpha, target_modules...) as diffusers looks for them in a header."""
     prefixed = {PREFIX + key: value for key, value in settings.items()}
     return {ADAPTER_METADATA: json.dumps(prefixed, indent=2, sort_keys=True)}

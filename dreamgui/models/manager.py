@@ -17,6 +17,7 @@ from dreamgui.errors import NotEnoughMemory
 from dreamgui.models import loading, lora_files
 from dreamgui.models.cards import ModelCard, ModelSpec
 from dreamgui.models.catalog import UNET_FILE, Catalog
+from dreamgui.models.fetch import sweep
 from dreamgui.models.loading import Parts
 from dreamgui.models.lora_files import LoraSettings
 from dreamgui.workspace import Workspace
@@ -54,6 +55,7 @@ class Models:
 
     def __init__(self, workspace: Workspace, device: torch.device | None = None) -> None:
         self.catalog = Catalog(workspace)
+        sweep(workspace)
         self.device = device or choose_device()
         self.dtype = torch.float32 if self.device.type == "cpu" else torch.float16
         self.train_dtype = _train_dtype(self.device)

@@ -3,39 +3,55 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from dreamgui import assets
 from dreamgui.errors import BadModelFile
 from dreamgui.models.cards import Family
+from dreamgui.models.ckpt import read_pickled_header
 from dreamgui.models.header import FileFormat, Header, file_format, read_header
+from dreamgui.models.roots import Root, find_roots, has_ema
+from dreamgui.models.signs import LORA_WORDS, lora_keys, made_for, sign_of
 
 Kind = Literal[
-    "checkpoint", "inpainting", "sd2", "sdxl", "sd3", "flux", "lora", "controlnet", "vae", "embedding",
-    "incomplete", "other_size", "unknown", "pickle",
+    "checkpoint", "incomplete", "unet", "vae", "text_encoder", "inpainting", "sd2", "sdxl", "sd3", "flux", "video",
+    "lora", "controlnet", "adapter", "embedding", "upscaler", "other_size", "unknown",
 ]  # fmt: skip
-
-_UNET = "model.diffusion_model."
-_FIRST = f"{_UNET}input_blocks.0.0.weight"
-_CONTEXT = f"{_UNET}input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
+PART_WORDS = {"unet": "UNet", "text_encoder": "text encoder", "vae": "VAE"}
 _NAMES: dict[Kind, str] = {
     "checkpoint": "a Stable Diffusion 1.5 checkpoint",
+    "incomplete": "a Stable Diffusion checkpoint without its {missing}",
+    "unet": "a UNet alone, without text encoder and VAE",
+    "vae": "a VAE alone, not a whole checkpoint",
+    "text_encoder": "a CLIP text encoder alone, not a whole checkpoint",
     "inpainting": "an inpainting or editing model (its UNet takes {channels} channels in place of 4)",
-    "sd2": "a Stable Diffusion 2 checkpoint",
-    "sdxl": "a Stable Diffusion XL checkpoint",
+    "sd2": "a Stable Diffusion 2 model",
+    "sdxl": "a Stable Diffusion XL model",
     "sd3": "a Stable Diffusion 3 model",
     "flux": "a Flux model",
-    "lora": "a LoRA{made_for}, not a whole checkpoint",
-    "controlnet": "a ControlNet, not a whole checkpoint",
-    "vae": "a VAE alone, not a whole checkpoint",
-    "embedding": "a textual inversion, not a whole checkpoint",
-    "incomplete": "a checkpoint without its {missing}",
+    "video": "a motion module or video model",
+    "lora": "a {lora}{made_for}, not a whole checkpoint",
+    "controlnet": "a ControlNet{made_for}, not a whole checkpoint",
+    "adapter": "an IP-Adapter, T2I-Adapter or hypernetwork, not a whole checkpoint",
+    "embedding": "a textual inversion{made_for}, not a whole checkpoint",
+    "upscaler": "an upscaler (ESRGAN), not a whole checkpoint",
     "other_size": "laid out as a Stable Diffusion checkpoint of another size (first layer {channels} wide)",
     "unknown": "no model of a kind that DreamGUI knows",
-    "pickle": "a pickled checkpoint",
+}
+_CHECKPOINT = "Choose a checkpoint of Stable Diffusion 1.5 in one file."
+_COMPLETE = "Name the model that completes it under 'base' (--base NAME)."
+_NEXT: dict[Kind, str] = {
+    "incomplete": _COMPLETE,
+    "unet": _COMPLETE,
+    "vae": _COMPLETE,
+    "text_encoder": _COMPLETE,
+    "inpainting": "Choose the version of the model that isn't for inpainting.",
+    "lora": "Convert the checkpoint that it was made for, then merge the LoRA into it.",
+    "controlnet": "Convert a checkpoint first; a ControlNet as a diffusers folder goes to models/NAME/controlnet/canny or pose.",
+    "embedding": "Choose a checkpoint; DreamGUI doesn't read textual inversions.",
+    **dict.fromkeys(("sd2", "sdxl", "sd3", "flux"), "Choose a model whose page says 'SD 1.5'."),
 }
 
 
@@ -44,49 +60,73 @@ class Recognised:
     """What a file is.
 
     Attributes:
-        kind: "checkpoint" can be converted; "pickle" must be made a safetensors file first.
-        family: of a checkpoint.
-        name: what it is in words, for instance "a Stable Diffusion XL checkpoint".
+        kind: "checkpoint" can be converted; "incomplete", "unet", "vae" and "text_encoder" with a base model that
+            completes them.
+        family: of its UNet, where it has one of ours.
+        name: what it is in words, for instance "a Stable Diffusion XL model".
+        next_step: what to do with it.
         number_format: of most of its tensors, for instance "F16".
+        roots: which of the three parts it holds, and under which prefix.
+        ema: whether it holds a UNet's EMA weights beside the plain ones.
     """
 
     kind: Kind
     name: str
     family: Family | None = None
+    next_step: str = _CHECKPOINT
+    file_format: FileFormat = "safetensors"
     number_format: str = ""
     tensors: int = 0
     size_bytes: int = 0
+    ema: bool = False
+    roots: dict[str, Root] = field(default_factory=dict, repr=False)
+    header: Header = field(default_factory=lambda: Header({}, {}), repr=False)
+
+
+def read_any_header(path: Path) -> tuple[FileFormat, Header]:
+    """A file's format and header, safetensors or pickled.
+
+    Raises:
+        BadModelFile: it is broken, hostile, or no model file at all.
+    """
+    form = file_format(path)
+    return form, read_header(path) if form == "safetensors" else read_pickled_header(path)
 
 
 def recognise(path: Path) -> Recognised:
-    """Tell what a file is in milliseconds: only its first bytes and header are read.
+    """Tell what a file is: in milliseconds for safetensors, in a tenth of a second for a pickled checkpoint.
 
     Raises:
-        BadModelFile: it is broken, or no model file at all.
+        BadModelFile: it is broken, hostile, or no model file at all.
     """
-    form: FileFormat = file_format(path)
-    size_bytes = path.stat().st_size
-    if form == "pickle":
-        return Recognised("pickle", _NAMES["pickle"], size_bytes=size_bytes)
-    header = read_header(path)
-    kind, family, words = _kind(header)
-    name = _NAMES[kind].format(**words)
-    if family == "demo":
-        name = "a checkpoint of the bundled demo model's family"
-    return Recognised(kind, name, family, header.main_format, len(header.shapes), size_bytes)
+    form, header = read_any_header(path)
+    roots = find_roots(header)
+    kind, family, words = _kind(header, roots)
+    name = "a checkpoint of the bundled demo model's family" if (kind, family) == ("checkpoint", "demo") else ""
+    return Recognised(
+        kind,
+        name or _NAMES[kind].format(**words),
+        family,
+        _next_step(kind, words),
+        form,
+        header.main_format,
+        len(header.shapes),
+        path.stat().st_size,
+        has_ema(header),
+        roots,
+        header,
+    )
 
 
 def require_checkpoint(path: Path) -> Family:
-    """The family of a safetensors checkpoint that can be converted.
+    """The family of a whole checkpoint that can be converted.
 
     Raises:
         BadModelFile: it is something else; the message says what.
     """
     found = recognise(path)
     if found.kind != "checkpoint" or found.family is None:
-        raise BadModelFile(
-            f"{path.name} is {found.name}.", "Choose a checkpoint of Stable Diffusion 1.5 in one file."
-        )
+        raise BadModelFile(f"{path.name} is {found.name}.", found.next_step)
     return found.family
 
 
@@ -95,31 +135,32 @@ def family_configs(family: Family) -> Path:
     return assets.asset("sd15" if family == "sd15" else "demo/config")
 
 
-def _kind(header: Header) -> tuple[Kind, Family | None, dict[str, str]]:
+def _kind(header: Header, roots: dict[str, Root]) -> tuple[Kind, Family | None, dict[str, str]]:
     """Kind, family, and the words that its name needs."""
-    keys = header.shapes
-    for kind, test in _SIGNS:
-        if test(header):
-            return kind, None, {"made_for": _made_for(header)}
-    if _FIRST not in keys:
-        return (
-            ("vae", None, {})
-            if _has(header, "encoder.conv_in.", "decoder.conv_in.")
-            else ("unknown", None, {})
-        )
-    channels_out, channels_in, *_ = (*keys[_FIRST], 0, 0)
-    width = (*keys.get(_CONTEXT, ()), 0, 0)[1]
+    sign = sign_of(header)
+    if sign:
+        return sign, None, {"made_for": made_for(header), "lora": LORA_WORDS[lora_keys(header)]}
+    if "unet" not in roots:
+        only: dict[tuple[str, ...], Kind] = {("vae",): "vae", ("text_encoder",): "text_encoder"}
+        kind = only.get(tuple(roots), "incomplete" if roots else "unknown")
+        return kind, None, {"missing": PART_WORDS["unet"]}
+    channels_out, channels_in = roots["unet"].first_layer(header)
+    width = roots["unet"].context_width(header)
     if channels_in != 4:
         return "inpainting", None, {"channels": str(channels_in)}
-    if width == 1024:
-        return "sd2", None, {}
-    missing = _missing_part(header)
-    if missing:
-        return "incomplete", None, {"missing": missing}
-    for family in _families():
-        if _signature(family) == (channels_out, width):
-            return "checkpoint", family, {}
-    return "other_size", None, {"channels": str(channels_out)}
+    if width in (1024, 2048):
+        return "sd2" if width == 1024 else "sdxl", None, {}
+    family = next((one for one in _families() if _signature(one) == (channels_out, width)), None)
+    if family is None:
+        return "other_size", None, {"channels": str(channels_out)}
+    missing = [PART_WORDS[part] for part in ("text_encoder", "vae") if part not in roots]
+    kinds: tuple[Kind, ...] = ("checkpoint", "incomplete", "unet")
+    return kinds[len(missing)], family, {"missing": "".join(missing[:1])}
+
+
+def _next_step(kind: Kind, words: dict[str, str]) -> str:
+    foreign = words.get("made_for", "") not in ("", " for Stable Diffusion 1.5")
+    return "Choose one for Stable Diffusion 1.5." if foreign else _NEXT.get(kind, _CHECKPOINT)
 
 
 def _families() -> tuple[Family, ...]:
@@ -133,67 +174,3 @@ def _signature(family: Family) -> tuple[int, int]:
     return config["block_out_channels"][0], config["cross_attention_dim"]
 
 
-def _missing_part(header: Header) -> str:
-    for part, sign in {"text encoder": "cond_stage_model.", "VAE": "first_stage_model."}.items():
-        if not any(key.startswith(sign) for key in header.shapes):
-            return part
-    return ""
-
-
-def _has(header: Header, *signs: str) -> bool:
-    return all(any(sign in key for key in header.shapes) for sign in signs)
-
-
-def _is_lora(header: Header) -> bool:
-    signs = (
-        "lora_down",
-        "lora_up",
-        ".lora_A.",
-        ".lora_B.",
-        ".lora.down.",
-        "hada_w1",
-        "lokr_w1",
-        "lora_unet_",
-    )
-    return any(sign in key for key in header.shapes for sign in signs)
-
-
-def _is_embedding(header: Header) -> bool:
-    few = len(header.shapes) <= 4
-    return few and any(
-        key in ("emb_params", "clip_l", "clip_g") or key.startswith("string_to_param")
-        for key in header.shapes
-    )
-
-
-def _made_for(header: Header) -> str:
-    """The family of a LoRA, from the width of the text embeddings that its cross-attention reads."""
-    if any(key.startswith(("lora_te2_", "text_encoder_2.")) for key in header.shapes):
-        return " for Stable Diffusion XL"
-    widths = {
-        768: " for Stable Diffusion 1.5",
-        1024: " for Stable Diffusion 2",
-        2048: " for Stable Diffusion XL",
-    }
-    for key, shape in header.shapes.items():
-        if "attn2" in key and "to_k" in key and ("down" in key.split("to_k")[1] or "lora_A" in key):
-            return widths.get((*shape, 0, 0)[1], "")
-    return ""
-
-
-_SIGNS: tuple[tuple[Kind, Callable[[Header], bool]], ...] = (
-    ("lora", _is_lora),
-    ("embedding", _is_embedding),
-    ("flux", lambda header: _has(header, "double_blocks.0.", "single_blocks.0.")),
-    ("sd3", lambda header: _has(header, "joint_blocks.0.")),
-    ("sdxl", lambda header: _has(header, "conditioner.embedders.") or _has(header, f"{_UNET}label_emb.")),
-    (
-        "controlnet",
-        lambda header: (
-            _has(header, "input_hint_block.")
-            or _has(header, "controlnet_cond_embedding.")
-            or _has(header, "zero_convs.")
-        ),
-    ),
-    ("sd2", lambda header: _has(header, "cond_stage_model.model.")),
-)

@@ -25,7 +25,6 @@ def request(job: DrawSettings, prompt: str, seed: int) -> Draw:
 
 
 def batches(parts: Parts, requests: Sequence[Draw]) -> Iterator[Sequence[Draw]]:
-    """What is drawn together: as much as a GPU takes; on the CPU, which gains nothing by it, one picture."""
-    size_px = parts.card.size_px
-    size = 1 if parts.device.type == "cpu" else pictures_at_once(parts.device, size_px, size_px)
+    """What is drawn together: as much as the device takes well."""
+    size = pictures_at_once(parts.device, parts.card.size_px, parts.card.size_px)
     return (requests[start : start + size] for start in range(0, len(requests), size))

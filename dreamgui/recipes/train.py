@@ -10,7 +10,7 @@ from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dreamgui.config import ClassImagesJob, TrainJob
+from dreamgui.config import TrainJob
 from dreamgui.data.dataset import Dataset
 from dreamgui.diffusion.batches import make_batch
 from dreamgui.diffusion.latents import EncodedPictures, encode_pictures
@@ -22,7 +22,7 @@ from dreamgui.errors import NotEnoughPhotos, StopRequested
 from dreamgui.events import Event, Loss, Note, Progress, Sampled, Saved
 from dreamgui.models.catalog import UNET_FILE
 from dreamgui.models.lora_files import LoraSettings
-from dreamgui.recipes.class_images import class_images
+from dreamgui.recipes.class_images import class_images, class_job
 from dreamgui.recipes.drawn import drawn
 from dreamgui.recipes.trained_run import TrainedRun
 from dreamgui.workspace import Workspace
@@ -58,8 +58,10 @@ def train(job: TrainJob, workspace: Workspace, models: Models) -> Iterator[Event
 
     class_pictures: list[Picture] = []
     if job.prior_preservation:
-        files = yield from class_images(_class_job(job), workspace, models)
+        files = yield from class_images(class_job(job, len(photographs)), workspace, models)
         class_pictures = [(file, job.class_prompt) for file in files]
+        # The run's card names the number that was meant by leaving it open.
+        run.job = run.job.model_copy(update={"class_count": len(files)})
 
     with models.train(job.model, _lora(job)) as parts:
         yield from _learn(job, parts, run, photographs, class_pictures)
@@ -127,7 +129,7 @@ def _learn(
             raise
         run.checkpoints.save(len(losses), training, losses, run.settings)
         yield Note(f"Stopped after {len(losses)} of {job.steps} steps; what was learnt so far is kept.")
-    run.finish(parts.unet, losses, earlier_seconds + time.monotonic() - began)
+    run.finish(parts.unet, parts.card, losses, earlier_seconds + time.monotonic() - began)
 
 
 def _photographs(dataset: Dataset, job: TrainJob) -> list[Picture]:
@@ -142,12 +144,6 @@ def _photographs(dataset: Dataset, job: TrainJob) -> list[Picture]:
             "Add photographs in the Dataset tab; ten to twenty are good.",
         )
     return pictures
-
-
-def _class_job(job: TrainJob) -> ClassImagesJob:
-    """The class images' settings: all fields that both jobs have."""
-    shared = ClassImagesJob.model_fields.keys() & TrainJob.model_fields.keys()
-    return ClassImagesJob(**{name: getattr(job, name) for name in shared})
 
 
 def _lora(job: TrainJob) -> LoraSettings | None:

@@ -12,8 +12,8 @@ from dreamgui.diffusion.checkpoints import Checkpoints
 from dreamgui.diffusion.weights import require_finite, save_unet
 from dreamgui.errors import BadInput, UnknownName
 from dreamgui.events import Loss
-from dreamgui.models.catalog import LORA_FILE, UNET_FILE, Catalog, RunCard, write_run
-from dreamgui.models.lora_files import read_lora, save_lora
+from dreamgui.models.catalog import LORA_FILE, UNET_FILE, Catalog, ModelCard, RunCard, write_run
+from dreamgui.models.lora_files import lora_metadata, read_lora, save_lora
 from dreamgui.workspace import Workspace
 
 _FIXED = ("model", "dataset", "method", "rank", "effective_alpha", "lora_targets")
@@ -93,8 +93,8 @@ class TrainedRun:
         if not self.usable:
             write_run(self.folder, self._card(steps=0, seconds=0.0, file_bytes=0, finished=False))
 
-    def finish(self, unet: Any, losses: Sequence[Loss], seconds: float) -> RunCard:
-        """Write the weights and then the card that says so.
+    def finish(self, unet: Any, base: ModelCard, losses: Sequence[Loss], seconds: float) -> RunCard:
+        """Write the weights and then the card that says so; a LoRA's file names its base model.
 
         Raises:
             TrainingFailed: a weight isn't finite.
@@ -105,7 +105,8 @@ class TrainedRun:
             save_unet(path.parent, unet)
         else:
             path = self.folder / LORA_FILE
-            save_lora(path, unet, {"job": self.job.model_dump_json()})
+            metadata = lora_metadata(self.job.model_dump_json(), base, self.job.rank, self.job.effective_alpha)
+            save_lora(path, unet, metadata)
             require_finite(read_lora(path).tensors)
         card = self._card(len(losses), round(seconds, 2), path.stat().st_size, finished=True)
         write_run(self.folder, card)

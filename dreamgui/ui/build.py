@@ -52,7 +52,7 @@ def create_ui(services: Services, device: Device | None = None, local: bool = Tr
             with gr.Tab("Convert", id="convert", elem_id="tab-convert"):
                 create_convert_tab(services, watch, local)
             with gr.Tab("Train", id="train", elem_id="tab-train") as train:
-                _refresh(blocks, train, create_train_tab(services, watch))
+                _refresh(blocks, train, create_train_tab(services, watch, local))
             with gr.Tab("Compare", id="compare", elem_id="tab-compare") as compare:
                 _refresh(blocks, compare, [create_compare_tab(services, watch)])
             with gr.Tab("ControlNet", id="control", elem_id="tab-control") as control:

@@ -22,6 +22,7 @@ from dreamgui.ui.form import make_config
 from dreamgui.ui.pictures import file_data, zip_data
 from dreamgui.ui.session import Device, owner_of, told
 from dreamgui.ui.stream import JobView, summary
+from dreamgui.ui.widgets import holds_path
 
 ACTIONS: tuple[type[JobConfig], ...] = (CropJob, ConvertJob, ClassImagesJob, TrainJob, CompareJob, ControlJob)
 LOOK_SECONDS = 0.5
@@ -68,10 +69,8 @@ def _action(model: type[JobConfig], services: Services, local: bool) -> Callable
 
     async def action(*values: Any) -> AsyncIterator[dict[str, Any]]:
         *received, request = values
-        given = told(
-            lambda: {name: _received(name, value, local) for name, value in zip(names, received, strict=True)}
-        )
-        job = told(lambda: services.jobs.submit(make_config(model, given), owner_of(request)))
+        given = dict(zip(names, received, strict=True))
+        job = told(lambda: services.jobs.submit(_config(model, given, local), owner_of(request)))
         view = JobView(job)
         while view.ending is None:
             if view.catch_up():
@@ -127,26 +126,29 @@ def _json_type(field: FieldInfo) -> Any:
         return list[str]
     if get_origin(annotation) is Literal or annotation in (bool, int, float, str):
         return annotation
-    if annotation is Path:
-        return str
-    return float | None if float in get_args(annotation) else str
+    kinds = get_args(annotation)
+    return next((kind | None for kind in (float, int) if kind in kinds), str)
 
 
 def _json_value(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _received(name: str, value: Any, local: bool) -> Any:
+def _config(model: type[JobConfig], given: dict[str, Any], local: bool) -> JobConfig:
+    """The config from what a program sent."""
+    fields = model.model_fields
+    return make_config(model, {name: _received(name, fields[name], given[name], local) for name in given})
+
+
+def _received(name: str, field: FieldInfo, value: Any, local: bool) -> Any:
     """A parameter's value as the config wants it, files as paths."""
     if name == "photos":
         items = value if isinstance(value, list) else [value]
-        if DEMO in items:
-            return [asset("demo/photos")]
-        return [_file(item, local) for item in items]
-    if name == "image":
-        return _file(value, local)
-    if name == "source":
-        return value if value == DEMO else str(_file(value, local))
+        return [asset("demo/photos")] if DEMO in items else [_file(item, local) for item in items]
+    if name == "source" and not isinstance(value, dict) and (local or value == DEMO):
+        return value
+    if name == "source" or (value and holds_path(field)):
+        return str(_file(value, local))
     return value
 
 

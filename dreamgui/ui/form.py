@@ -7,8 +7,9 @@ Labels, limits, defaults, what is folded away and where choices come from all st
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from contextlib import nullcontext
+from itertools import groupby
+from typing import Any
 
 import gradio as gr
 from gradio.components import Component
@@ -18,17 +19,9 @@ from pydantic.fields import FieldInfo
 from dreamgui.config import JobConfig
 from dreamgui.errors import OutOfRange
 from dreamgui.services import Services
+from dreamgui.ui.widgets import extra, holds_path, is_many, is_number, make_widget, still_there, to_widget
 
-SLIDER_STEPS = 200
-SLIDER_INTEGERS = 254
-WORDS = {
-    "unet": "Whole UNet",
-    "lora": "LoRA",
-    "canny": "Edges (canny)",
-    "pose": "Pose",
-    "attention": "Attention",
-    "attention+conv": "Attention and convolutions",
-}
+NUMBER_WIDTH_PX = 190
 MAKERS = {"models": "Convert", "bases": "Convert", "datasets": "Dataset", "runs": "Train"}
 SENTENCES = {
     "missing": "This is needed.",
@@ -45,20 +38,22 @@ class Form:
     """The widgets of one job's form.
 
     A tab places fields one by one with :meth:`show` (or gives its own widget with :meth:`own`), and the rest,
-    folded away, with :meth:`fold`. Widgets are then called ``PREFIX-FIELD`` in the page.
+    folded away, with :meth:`fold`. Widgets are called ``PREFIX-FIELD`` in the page. Unless ``local``, whoever
+    opens the page sits elsewhere, and fields for folders of this machine are left out.
     """
 
-    def __init__(self, model: type[JobConfig], services: Services, prefix: str) -> None:
+    def __init__(self, model: type[JobConfig], services: Services, prefix: str, local: bool = True) -> None:
         self.model = model
         self.services = services
         self.prefix = prefix
+        self._local = local
         self._widgets: dict[str, Component] = {}
         self._folded: set[str] = set()
 
     def show(self, name: str, **options: Any) -> Component:
         """The widget of a field, made from the model; ``options`` change what it is made with."""
         field = self.model.model_fields[name]
-        return self.own(name, _widget(field, self._choices(field), self._options(name, field) | options))
+        return self.own(name, make_widget(field, self._choices(field), self._options(name, field) | options))
 
     def own(self, name: str, widget: Component) -> Component:
         """Let a widget of the tab's own stand for a field."""
@@ -67,11 +62,15 @@ class Form:
 
     def fold(self, title: str = "More settings", skip: tuple[str, ...] = ()) -> None:
         """All fields that have no place yet, in a closed accordion."""
+        fields = self.model.model_fields
+        left = [name for name in fields if name not in self._widgets and name not in skip]
         with gr.Accordion(title, open=False, elem_id=f"{self.prefix}-more"):
-            for name in self.model.model_fields:
-                if name not in self._widgets and name not in skip:
-                    self.show(name)
-                    self._folded.add(name)
+            for _, group in groupby(left, key=lambda name: is_number(fields[name])):
+                names = [name for name in group if self._local or not holds_path(fields[name])]
+                with gr.Row() if is_number(fields[names[0]]) else nullcontext():
+                    for name in names:
+                        self.show(name, **({"min_width": NUMBER_WIDTH_PX} if is_number(fields[name]) else {}))
+                self._folded.update(names)
 
     def __getitem__(self, name: str) -> Component:
         return self._widgets[name]
@@ -122,24 +121,24 @@ class Form:
         updates = []
         for name, value in zip(self._chooser_names, values, strict=True):
             field = self.model.model_fields[name]
-            choices, many = self._choices(field), _is_many(field.annotation)
+            choices, many = self._choices(field), is_many(field.annotation)
             info = "" if choices else f"None yet: {self._maker(name)} makes one."
-            updates.append(gr.update(choices=choices, value=_still_there(value, choices, many), info=info))
+            updates.append(gr.update(choices=choices, value=still_there(value, choices, many), info=info))
         return updates[0] if len(updates) == 1 else updates
 
     @property
     def _chooser_names(self) -> list[str]:
-        return [name for name in self.names if _extra(self.model.model_fields[name], "choices")]
+        return [name for name in self.names if extra(self.model.model_fields[name], "choices")]
 
     def _filled(self, name: str, value: Any) -> Any:
         choices = self._choices(self.model.model_fields[name])
-        return gr.update(value=value, choices=choices) if choices else gr.update(value=_to_widget(value))
+        return gr.update(value=value, choices=choices) if choices else gr.update(value=to_widget(value))
 
     def _maker(self, name: str) -> str:
-        return MAKERS[_extra(self.model.model_fields[name], "choices")]
+        return MAKERS[extra(self.model.model_fields[name], "choices")]
 
     def _given(self, values: tuple[Any, ...]) -> dict[str, Any]:
-        return dict(zip(self.names, values, strict=True))
+        return {name: _bare(value) for name, value in zip(self.names, values, strict=True)}
 
     def _choices(self, field: FieldInfo) -> list[str]:
         catalog = self.services.catalog
@@ -150,10 +149,10 @@ class Form:
             "datasets": lambda: self.services.workspace.names("datasets"),
             "runs": lambda: [card.name for card in catalog.runs()],
         }
-        return source[_extra(field, "choices")]()
+        return source[extra(field, "choices")]()
 
     def _options(self, name: str, field: FieldInfo) -> dict[str, Any]:
-        default = None if field.is_required() else _to_widget(field.default)
+        default = None if field.is_required() else to_widget(field.default)
         return {
             "label": field.description,
             "value": default,
@@ -190,78 +189,11 @@ def _faults(model: type[JobConfig], values: Mapping[str, Any]) -> dict[str, str]
     return {}
 
 
+def _bare(value: Any) -> Any:
+    """An uploaded file that gradio was asked not to open comes as a dict; its path, or the value itself."""
+    return value["path"] if isinstance(value, dict) and "path" in value else value
+
+
 def _sentence(item: Mapping[str, Any]) -> str:
     """A fault in a few words, as there is little room at a widget."""
     return SENTENCES.get(item["type"], f"{item['msg']}.").format(**item.get("ctx", {}))
-
-
-def _widget(field: FieldInfo, choices: list[str], options: dict[str, Any]) -> Component:
-    """The widget that suits a field's type and limits."""
-    annotation = _plain(field.annotation)
-    if _extra(field, "choices"):
-        return _chooser(field, choices, options)
-    if get_origin(annotation) is Literal:
-        return gr.Radio(
-            choices=[(WORDS.get(str(name), str(name)), name) for name in get_args(annotation)], **options
-        )
-    if _is_many(annotation):
-        return gr.Textbox(lines=len(field.default or ()) or 2, **options)
-    if annotation is bool:
-        return gr.Checkbox(**options)
-    if annotation in (int, float):
-        return _number(field, annotation, options)
-    return gr.Textbox(**options)
-
-
-def _chooser(field: FieldInfo, choices: list[str], options: dict[str, Any]) -> Component:
-    many = _is_many(field.annotation)
-    options["value"] = _still_there(options["value"], choices, many)
-    if many:
-        return gr.CheckboxGroup(choices=choices, **options)  # pyright: ignore[reportArgumentType]
-    return gr.Dropdown(choices=choices, **options)  # pyright: ignore[reportArgumentType]
-
-
-def _number(field: FieldInfo, kind: type, options: dict[str, Any]) -> Component:
-    """A slider for a short range (shares, strengths), else a number field whose limits ``check`` tells."""
-    low, high = _limit(field, "ge"), _limit(field, "le")
-    if kind is float and low is not None and high is not None and high <= 30:
-        step = next(step for step in (0.05, 0.1, 0.5) if (high - low) / step <= SLIDER_STEPS)
-        return gr.Slider(low, high, step=step, **options)
-    if kind is int and low is not None and high is not None and high - low < SLIDER_INTEGERS:
-        return gr.Slider(low, high, step=1, **options)
-    return gr.Number(precision=0 if kind is int else None, **options)
-
-
-def _limit(field: FieldInfo, name: str) -> float | None:
-    return next((getattr(item, name) for item in field.metadata if hasattr(item, name)), None)
-
-
-def _extra(field: FieldInfo, key: str) -> Any:
-    extra = field.json_schema_extra
-    return extra.get(key, "") if isinstance(extra, dict) else ""
-
-
-def _plain(annotation: Any) -> Any:
-    """The annotation without "or None" and without what pydantic adds."""
-    if get_origin(annotation) is Annotated:
-        return _plain(get_args(annotation)[0])
-    if get_origin(annotation) in (Union, UnionType):
-        return _plain(next(kind for kind in get_args(annotation) if kind is not type(None)))
-    return annotation
-
-
-def _is_many(annotation: Any) -> bool:
-    return get_origin(_plain(annotation)) is tuple
-
-
-def _to_widget(value: Any) -> Any:
-    """A default as a widget holds it: several prompts are lines."""
-    return "\n".join(str(item) for item in value) if isinstance(value, tuple | list) else value
-
-
-def _still_there(value: Any, choices: list[str], many: bool) -> Any:
-    """The value, as far as it can still be chosen; else the newest choice (the first one for several)."""
-    if many:
-        wanted = value.splitlines() if isinstance(value, str) else value or []
-        return [item for item in wanted if item in choices] or choices[:1]
-    return value if value in choices else (choices[-1] if choices else None)

@@ -57,7 +57,7 @@ class RunPanel:
         form: Form,
         read: Callable[..., JobConfig] | None = None,
         inputs: Sequence[Component] | None = None,
-        check: Callable[..., Any] | None = None,
+        raw: bool = False,
     ) -> None:
         """Let the start button submit the form's job.
 
@@ -65,7 +65,7 @@ class RunPanel:
             form: where values and their checks come from.
             read: makes the config from the inputs' values; ``form.read`` unless given.
             inputs: the widgets; ``form.inputs`` unless given.
-            check: gives gradio's verdict on each input; ``form.check`` unless ``inputs`` are given.
+            raw: take values as they come: gradio doesn't open an uploaded picture before we have checked it.
         """
         make = read or form.read
 
@@ -75,7 +75,8 @@ class RunPanel:
         self.start.click(
             start,
             list(inputs or form.inputs),
-            validator=check or (None if inputs else form.check),
+            validator=None if inputs else form.check,
+            preprocess=not raw,
             **QUIET,
         )
 

@@ -114,7 +114,12 @@ def fraction_done(view: JobView) -> float | None:
 def seconds_left(view: JobView) -> float | None:
     """Time that a training's remaining steps will take at the pace of the last ones; None for other parts."""
     losses, progress = view.all(events.Loss), view.last(events.Progress)
-    if not losses or progress is None or progress.done != losses[-1].step or progress.done >= progress.total:
+    if (
+        not losses
+        or progress is None
+        or abs(progress.done - losses[-1].step) > 1
+        or progress.done >= progress.total
+    ):
         return None
     recent = losses[-PACE_STEPS:]
     return (progress.total - progress.done) * sum(loss.seconds for loss in recent) / len(recent)

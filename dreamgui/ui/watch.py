@@ -1,12 +1,12 @@
 """A page's look at the jobs.
 
-One watch a page goes on while the page is open. It keeps the line in the head, and a hidden text for each kind of
-job that holds the newest job's name. When such a text changes, also right after the page has opened, a follower
-draws that job and stays with it until its end. So a page sees what another page, a program or a click in itself
-has started, and one that opens in the middle of a training shows the whole curve and all samples.
+One watch a page goes on while the page is open. It keeps the line in the head, and a hidden text for each
+kind of job that holds the newest job's name. When such a text changes, also right after the page has opened,
+a follower draws that job and stays with it until its end. So a page sees what another page, a program or a
+click in itself has started, and one that opens in the middle of a training shows its whole curve and samples.
 
-Coroutines wait here, no threads, but gradio's queue gives each a place: see ``PLACES``. Closing the page ends its
-watch and followers and nothing else.
+Coroutines wait here, no threads, but gradio's queue gives each a place: see ``PLACES``. Closing the page ends
+its watch and followers and nothing else.
 """
 
 from __future__ import annotations
@@ -60,10 +60,11 @@ class Watch:
             shown: dict[Block, str] = {}
             told = time.monotonic()
             while True:
-                now = {line: text()} | {box: self._name(kind) for kind, box in self._newest.items()}
+                now: dict[Block, str] = {box: self._name(kind) for kind, box in self._newest.items()}
+                now[line] = text()
                 news = {box: value for box, value in now.items() if shown.get(box) != value}
                 if news or time.monotonic() - told > HEARTBEAT_SECONDS:
-                    yield news or {line: now[line]}
+                    yield dict(news or now)
                     shown, told = now, time.monotonic()
                 await asyncio.sleep(WATCH_SECONDS)
 
@@ -75,10 +76,10 @@ class Watch:
 
 
 async def follow(jobs: Jobs, kind: str, render: Render) -> AsyncIterator[Any]:
-    """Yield ``render(view)`` whenever the newest job of this kind has news, until it has ended or isn't the newest.
+    """Yield ``render(view)`` whenever the newest job of this kind has news, until its end or a newer job.
 
-    At the first look ``view.new`` is set and everything is drawn; later only what has news. A heartbeat lets gradio
-    notice a page that is gone.
+    At the first look ``view.new`` is set and everything is drawn; later only what has news. A heartbeat lets
+    gradio notice a page that is gone.
     """
     view, told = JobView(jobs.latest(kind)), time.monotonic()
     while jobs.latest(kind) is view.job:

@@ -98,8 +98,9 @@ def test_set_framing_refuses_what_the_photograph_does_not_allow(tmp_path: Path, 
         dataset.set_framing("0001.png", "full")
     assert dataset.path(dataset.entries[0]).read_bytes() == before
     photograph.kept.unlink()
-    with pytest.raises(BadPhoto, match="isn't there"):
-        dataset.set_framing("0001.png", "close-up")
+    with pytest.raises(BadPhoto, match="isn't there any more"):
+        dataset.set_box("0001.png", (0, 0, 400, 400))
+    assert dataset.path(dataset.entries[0]).read_bytes() == before and not dataset.undoable
 
 
 def test_unknown_crops_are_named(dataset: Dataset) -> None:

@@ -165,10 +165,21 @@ def test_control(page: Page) -> None:
     choose_all(page, "control-models")
     page.locator("#control-more").get_by_text("More settings").click()
     page.locator("#control-steps input[type=number]").fill("3")
+    expect(page.locator("#control-map img")).to_be_visible()
     page.locator("#control-start").click()
     done(page, "control")
     expect(page.locator("#control-gallery button.thumbnail-item")).to_have_count(3)
     expect(page.locator("#control-gallery")).to_contain_text("canny map")
+
+
+def test_a_picture_that_cannot_be_read_is_refused_in_a_sentence(page: Page, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(Path(packaged("skimage", "data/astronaut.png")).read_bytes()[:20_000])
+    tab(page, "ControlNet")
+    page.locator("#control-image input[type=file]").set_input_files(broken)
+    expect(page.locator(".toast-body").first).to_contain_text("broken.png")
+    page.locator("#control-start").click()
+    expect(page.locator("#control-progress .dg-failed")).to_contain_text("broken.png")
 
 
 def choose_all(page: Page, group: str) -> None:

@@ -1,10 +1,10 @@
-"""Pickled checkpoints: honest ones become safetensors, hostile ones are named and run nothing."""
+"""Pickled checkpoints: honest ones are read to the last bit, hostile ones are named and run nothing."""
 
 from __future__ import annotations
 
 import os
 import pickle
-import re
+import signal
 import subprocess
 import sys
 import zipfile
@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from dreamgui.errors import BadModelFile
 from dreamgui.models import ckpt_child
-from dreamgui.models.ckpt import to_safetensors
+from dreamgui.models.ckpt import checked_header, read_pickled_header
+from dreamgui.models.reading import TensorReader
 
 
 class Evil:
@@ -28,101 +28,129 @@ class Evil:
         return os.system, (f"touch {self.witness}",)
 
 
+def in_process(path: Path) -> dict[str, torch.Tensor]:
+    """Every tensor, planned in this process as the child plans it."""
+    answer = ckpt_child.answer(path)
+    assert "tensors" in answer, answer
+    header = checked_header(path, answer["tensors"])
+    with TensorReader(path, header) as reader:
+        return {key: reader.get(key) for key in header.shapes}
+
+
 @pytest.mark.parametrize("zipped", [True, False])
 @pytest.mark.parametrize("nested", [True, False])
-def test_an_honest_checkpoint(tmp_path: Path, zipped: bool, nested: bool) -> None:
-    weights = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.ones(3, dtype=torch.float16)}
-    weights["shared"] = weights["a"]
-    weights["turned"] = weights["a"].T
+def test_an_honest_checkpoint_equals_what_torch_reads(tmp_path: Path, zipped: bool, nested: bool) -> None:
+    torch.manual_seed(0)
+    kinds = (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool)
+    weights = {str(kind): (9 * torch.randn(4, 5)).to(kind) for kind in kinds}
+    weights["shared"] = weights["torch.float32"]
+    weights["turned"] = weights["torch.float32"].T
+    weights["window"] = weights["torch.float16"][1:3, 2:]
+    weights["scalar"] = torch.tensor(3.0)
+    weights["none"] = torch.zeros(0, 3)
+    weights["parameter"] = torch.nn.Parameter(torch.ones(2))
     content = {"state_dict": weights, "global_step": 3} if nested else weights
     torch.save(content, tmp_path / "x.ckpt", _use_new_zipfile_serialization=zipped)
-    assert ckpt_child.why_not(tmp_path / "x.ckpt", tmp_path / "x.safetensors") == ""
-    read = load_file(tmp_path / "x.safetensors")
-    assert read.keys() == weights.keys()
-    assert all(torch.equal(read[key], weights[key]) for key in weights)
+    theirs = torch.load(tmp_path / "x.ckpt", weights_only=True)
+    theirs, ours = theirs["state_dict"] if nested else theirs, in_process(tmp_path / "x.ckpt")
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[key], theirs[key]) and ours[key].dtype == theirs[key].dtype for key in ours)
 
 
-def test_a_lightning_callback_is_forgotten(tmp_path: Path) -> None:
-    marker = b"cpytorch_lightning.callbacks.model_checkpoint\nModelCheckpoint\n"
-    torch.save({"callbacks": {"KEY": 1}, "state_dict": {"a": torch.ones(2)}}, tmp_path / "plain.ckpt")
-    with zipfile.ZipFile(tmp_path / "plain.ckpt") as old, zipfile.ZipFile(tmp_path / "x.ckpt", "w") as new:
-        for item in old.infolist():
-            data = old.read(item)
+def test_a_modules_state_dict(tmp_path: Path) -> None:
+    module = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), torch.nn.BatchNorm2d(3))
+    torch.save({"state_dict": module.state_dict(), "optimizer_states": [{"x": torch.ones(5)}]}, tmp_path / "x.ckpt")
+    ours = in_process(tmp_path / "x.ckpt")
+    assert all(torch.equal(ours[key], value) for key, value in module.state_dict().items())
+    assert ours.keys() == module.state_dict().keys()
+
+
+def test_an_old_textual_inversion(tmp_path: Path) -> None:
+    torch.save({"string_to_param": {"*": torch.ones(2, 768)}, "name": "anna", "step": 5}, tmp_path / "x.pt")
+    assert in_process(tmp_path / "x.pt").keys() == {"string_to_param.*"}
+
+
+def with_pickle_text(path: Path, old: bytes, new: bytes, content: Any) -> None:
+    """Save, then change the pickle's text."""
+    torch.save(content, path.with_suffix(".plain"))
+    with zipfile.ZipFile(path.with_suffix(".plain")) as before, zipfile.ZipFile(path, "w") as after:
+        for item in before.infolist():
+            data = before.read(item)
             if item.filename.endswith("data.pkl"):
-                data = data.replace(b"X\x03\x00\x00\x00KEY", marker)
-            new.writestr(item.filename, data)
-    assert ckpt_child.why_not(tmp_path / "x.ckpt", tmp_path / "x.safetensors") == ""
-    assert torch.equal(load_file(tmp_path / "x.safetensors")["a"], torch.ones(2))
+                assert old in data
+                data = data.replace(old, new)
+            after.writestr(item.filename, data)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"cpytorch_lightning.callbacks.model_checkpoint\nModelCheckpoint\n", b"cnumpy.core.multiarray\nscalar\n"],
+)
+def test_callbacks_and_settings_of_training_are_forgotten(tmp_path: Path, name: bytes) -> None:
+    content = {"callbacks": {"KEY": 1}, "state_dict": {"a": torch.ones(2)}}
+    with_pickle_text(tmp_path / "x.ckpt", b"X\x03\x00\x00\x00KEY", name, content)
+    assert torch.equal(in_process(tmp_path / "x.ckpt")["a"], torch.ones(2))
+
+
+def test_a_built_callback_is_forgotten(tmp_path: Path) -> None:
+    made = b"cpytorch_lightning.callbacks.model_checkpoint\nModelCheckpoint\n)\x81}X\x01\x00\x00\x00ak\x01sb"
+    made = made.replace(b"k\x01", b"K\x01")
+    content = {"callbacks": ["KEY"], "state_dict": {"a": torch.ones(2)}}
+    with_pickle_text(tmp_path / "x.ckpt", b"X\x03\x00\x00\x00KEY", made, content)
+    assert torch.equal(in_process(tmp_path / "x.ckpt")["a"], torch.ones(2))
 
 
 def test_an_honest_checkpoint_through_the_child_process(tmp_path: Path) -> None:
     torch.save({"state_dict": {"a": torch.ones(300, 300)}}, tmp_path / "x.ckpt")
-    to_safetensors(tmp_path / "x.ckpt", tmp_path / "x.safetensors")
-    assert torch.equal(load_file(tmp_path / "x.safetensors")["a"], torch.ones(300, 300))
+    header = read_pickled_header(tmp_path / "x.ckpt")
+    assert (header.shapes, header.formats) == ({"a": (300, 300)}, {"a": "F32"})
+    with TensorReader(tmp_path / "x.ckpt", header) as reader:
+        assert torch.equal(reader.get("a"), torch.ones(300, 300))
+
+
+def test_the_child_process_knows_only_the_standard_library(tmp_path: Path) -> None:
+    code = f"import runpy, sys; runpy.run_path({ckpt_child.__file__!r}); print([m for m in sys.modules if m in ('torch', 'numpy')])"
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux limits memory")
-def test_the_child_process_is_held_to_its_memory() -> None:
-    load = f"import runpy; child = runpy.run_path({ckpt_child.__file__!r})"
-    code = f"{load}; child['limit_memory'](10**6); bytearray(2**30)"
-    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False)
-    assert "MemoryError" in done.stderr
-
-
-def test_a_hostile_pickle_in_the_old_format_is_named(tmp_path: Path) -> None:
-    content = {"a": torch.ones(2), "x": Evil(tmp_path / "witness")}
-    torch.save(content, tmp_path / "evil.ckpt", _use_new_zipfile_serialization=False)
-    assert "system" in ckpt_child.why_not(tmp_path / "evil.ckpt", tmp_path / "evil.safetensors")
-    assert not (tmp_path / "witness").exists()
+@pytest.mark.parametrize(
+    ("deed", "outcome"),
+    [("bytearray(2**31)", "MemoryError"), ("open('witness', 'wb', 0).write(b'x')", "OSError"), ("hash(x)", "SIGXCPU")],
+)
+def test_the_child_process_is_held_to_its_limits(tmp_path: Path, deed: str, outcome: str) -> None:
+    """Memory, files, and a hash that would take centuries: no Python code could stop that one."""
+    nested = "x = ()\nfor _ in range(60): x = (x, x)\n"
+    code = f"import runpy; child = runpy.run_path({ckpt_child.__file__!r}); child['limit'](10**6)\n{nested}{deed}"
+    done = subprocess.run([sys.executable, "-I", "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == -signal.SIGXCPU if outcome == "SIGXCPU" else outcome in done.stderr
 
 
 def test_a_hostile_pickle_runs_nothing_and_is_named(tmp_path: Path) -> None:
-    witness = tmp_path / "witness"
-    torch.save({"state_dict": {"a": torch.ones(2)}, "x": Evil(witness)}, tmp_path / "evil.ckpt")
-    with pytest.raises(BadModelFile, match=r"posix\.system|nt\.system") as caught:
-        to_safetensors(tmp_path / "evil.ckpt", tmp_path / "evil.safetensors")
-    assert "evil.ckpt" in caught.value.what and "nothing in it was executed" in caught.value.what
-    assert not witness.exists() and not (tmp_path / "evil.safetensors").exists()
+    for zipped in (True, False):
+        witness, path = tmp_path / "witness", tmp_path / "evil.ckpt"
+        content = {"state_dict": {"a": torch.ones(2)}, "x": Evil(witness)}
+        torch.save(content, path, _use_new_zipfile_serialization=zipped)
+        with pytest.raises(BadModelFile, match=r"posix\.system|nt\.system") as caught:
+            read_pickled_header(path)
+        assert "evil.ckpt" in caught.value.what and "nothing in it was executed" in caught.value.what
+        assert not witness.exists()
 
 
 def test_a_second_pickle_after_a_clean_one_is_never_read(tmp_path: Path) -> None:
-    witness = tmp_path / "witness"
     path = tmp_path / "x.ckpt"
     torch.save({"a": torch.ones(2)}, path, _use_new_zipfile_serialization=False)
     with path.open("ab") as file:
-        pickle.dump(Evil(witness), file)
-    assert ckpt_child.why_not(path, tmp_path / "x.safetensors") == ""
-    assert not witness.exists()
-
-
-def deflated(path: Path) -> None:
-    torch.save({"a": torch.zeros(4_000_000)}, path.with_suffix(".pt"))
-    with (
-        zipfile.ZipFile(path.with_suffix(".pt")) as old,
-        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new,
-    ):
-        for item in old.infolist():
-            new.writestr(item.filename, old.read(item))
-
-
-def strided(path: Path) -> None:
-    torch.save({"a": torch.zeros(1).expand(2**40)}, path)
+        pickle.dump(Evil(tmp_path / "witness"), file)
+    assert "follow its last tensor" in ckpt_child.answer(path)["reason"]
+    assert not (tmp_path / "witness").exists()
 
 
 @pytest.mark.parametrize(
-    ("make", "words"),
-    [
-        (deflated, "compressed"),
-        (strided, "claims"),
-        (lambda path: torch.save([1, 2], path), "list"),
-        (lambda path: torch.save({"step": 3}, path), "no tensors"),
-        (lambda path: path.write_bytes(pickle.dumps({"a": 1})), "broken|read"),
-        (lambda path: path.write_bytes(b"\x80\x02garbage"), "broken|read"),
-        (lambda path: path.write_bytes(b"PK\x03\x04" + bytes(500)), "read"),
-    ],
+    "line", [["F32", [4], [1], 10**9], ["F32", [4], [-1], 0], ["F32", [2**40], [0], 0], ["F32", [4], [2**40], 0]]
 )
-def test_what_is_no_checkpoint_is_refused(tmp_path: Path, make: Any, words: str) -> None:
-    path = tmp_path / "x.ckpt"
-    make(path)
-    assert re.search(words, ckpt_child.why_not(path, tmp_path / "x.safetensors"))
-    assert not (tmp_path / "x.safetensors").exists()
+def test_the_childs_answer_is_checked_again(tmp_path: Path, line: list[Any]) -> None:
+    (tmp_path / "x.ckpt").write_bytes(bytes(100))
+    with pytest.raises(BadModelFile, match="outside|claim"):
+        checked_header(tmp_path / "x.ckpt", {"a": line})

@@ -61,6 +61,10 @@ def test_a_tiny_checkpoint_without_the_demo_is_of_another_size(
     assert recognise(tiny_file).kind == "other_size"
 
 
+def only(prefix: str) -> dict[str, tuple[int, ...]]:
+    return {key.removeprefix(prefix): shape for key, shape in sd15_shapes().items() if key.startswith(prefix)}
+
+
 def without(prefix: str) -> dict[str, tuple[int, ...]]:
     return {key: shape for key, shape in sd15_shapes().items() if not key.startswith(prefix)}
 
@@ -70,19 +74,21 @@ def without(prefix: str) -> dict[str, tuple[int, ...]]:
     [
         (lambda: sd15_shapes() | {FIRST: (320, 9, 3, 3)}, "inpainting", "9 channels"),
         (lambda: sd15_shapes() | {"cond_stage_model.model.ln_final.weight": (1024,)}, "sd2", "Diffusion 2"),
-        (lambda: {"conditioner.embedders.0.x": (2,), FIRST: (320, 4, 3, 3)}, "sdxl", "XL"),
+        (lambda: {"conditioner.embedders.0.x": (2,)}, "sdxl", "XL"),
         (lambda: {f"{UNET}joint_blocks.0.x_block.attn.qkv.weight": (2, 2)}, "sd3", "Diffusion 3"),
         (lambda: {"double_blocks.0.img_attn.qkv.weight": (2,), "single_blocks.0.x": (2,)}, "flux", "Flux"),
         (lambda: {"lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight": (4, 8)}, "lora", "LoRA"),
-        (lambda: {"unet.x.attn2.to_k.lora_A.weight": (4, 768)}, "lora", "LoRA for Stable Diffusion 1.5"),
+        (lambda: {"unet.x.attn2.to_k.lora_A.weight": (4, 768)}, "lora", r"LoRA \(diffusers' keys\) for Stable Diffusion 1.5"),
         (
             lambda: {"lora_unet_x_attn2_to_k.lora_down.weight": (4, 2048)},
             "lora",
-            "LoRA for Stable Diffusion XL",
+            r"LoRA \(kohya's keys\) for Stable Diffusion XL",
         ),
         (lambda: {"control_model.input_hint_block.0.weight": (16, 3, 3, 3)}, "controlnet", "ControlNet"),
         (lambda: {"controlnet_cond_embedding.conv_in.weight": (16, 3, 3, 3)}, "controlnet", "ControlNet"),
-        (lambda: {"encoder.conv_in.weight": (128, 3, 3, 3), "decoder.conv_in.weight": (2,)}, "vae", "VAE"),
+        (lambda: only("first_stage_model."), "vae", "VAE alone"),
+        (lambda: only(UNET), "unet", "UNet alone"),
+        (lambda: only("cond_stage_model.transformer."), "text_encoder", "text encoder alone"),
         (lambda: {"emb_params": (4, 768)}, "embedding", "textual inversion"),
         (lambda: without("cond_stage_model."), "incomplete", "text encoder"),
         (lambda: without("first_stage_model."), "incomplete", "VAE"),
@@ -122,7 +128,7 @@ def entry(begin: int, end: int, shape: list[int]) -> bytes:
         (framed(b'{"a": {"shape": [1], "dtype": "F16"}}'), "valid"),
         (framed(entry(0, 4, [2])), "cut off"),
         (framed(entry(0, 4, [2]), b"\0" * 9), "follow"),
-        (framed(entry(0, 4, [2**40]), b"\0" * 4), "overlap"),
+        (framed(entry(0, 4, [2**40]), b"\0" * 4), "can't lie"),
         (framed(b'{"a":' * 100_000), "valid"),
     ],
 )
@@ -142,8 +148,19 @@ def test_half_a_download(tiny_file: Path, tmp_path: Path) -> None:
 
 
 def test_the_name_does_not_matter(tmp_path: Path) -> None:
-    torch.save({"state_dict": {"a": torch.zeros(2)}}, tmp_path / "pickle.safetensors")
-    assert recognise(tmp_path / "pickle.safetensors").kind == "pickle"
+    torch.save({"state_dict": {"emb_params": torch.zeros(2, 768)}}, tmp_path / "pickle.safetensors")
+    found = recognise(tmp_path / "pickle.safetensors")
+    assert (found.kind, found.file_format, found.number_format) == ("embedding", "pickle", "F32")
     save_file({"emb_params": torch.zeros(2, 768)}, tmp_path / "tensors.ckpt")
     assert recognise(tmp_path / "tensors.ckpt").kind == "embedding"
     assert load_file(tmp_path / "tensors.ckpt")
+
+
+@pytest.mark.parametrize("first", [b"\x80", b"<", b"MZ", b"RIFF"])
+def test_a_header_length_may_look_like_anything(tmp_path: Path, first: bytes) -> None:
+    length = int.from_bytes(first.ljust(8, b"\0"), "little") % 2**24
+    text = b'{"emb_params":{"dtype":"F16","shape":[1,768],"data_offsets":[0,1536]}}'
+    length += 256 if length < len(text) else 0
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(length.to_bytes(8, "little") + text.ljust(length) + bytes(1536))
+    assert recognise(path).kind == "embedding"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from typing import Any
+
 import gradio as gr
 
 from dreamgui.config import ControlJob
+from dreamgui.errors import DreamError
 from dreamgui.events import Cell, Hint, Saved
 from dreamgui.services import Services
 from dreamgui.ui.form import Form
@@ -25,14 +29,24 @@ def create_control_tab(services: Services, watch: Watch) -> Form:
     panel = RunPanel(services, "control", "control", IDLE)
     with gr.Row(elem_classes="dg-columns"):
         with gr.Column(scale=2, min_width=320):
-            image = gr.Image(
-                type="filepath",
-                sources=["upload", "clipboard"],
-                height=200,
-                label="Picture that leads",
-                elem_id="control-image",
-                buttons=[],
-            )
+            with gr.Row():
+                image = gr.Image(
+                    type="filepath",
+                    sources=["upload", "clipboard"],
+                    height=190,
+                    min_width=140,
+                    label="Picture that leads",
+                    elem_id="control-image",
+                    buttons=[],
+                )
+                leading = gr.Image(
+                    height=190,
+                    min_width=140,
+                    label="Its map",
+                    elem_id="control-map",
+                    interactive=False,
+                    buttons=[],
+                )
             form.own("image", image)
             demo = gr.Button("Use a demo photograph", size="sm", elem_id="control-demo")
             kind = form.show("control")
@@ -57,14 +71,15 @@ def create_control_tab(services: Services, watch: Watch) -> Form:
             download = gr.DownloadButton(
                 "Download the report (zip)", visible=False, elem_id="control-download", size="sm"
             )
-    panel.runs(form)
+    panel.runs(form, raw=True)
     assert isinstance(kind, gr.Radio)
-    kind.change(
-        lambda control: gr.update(visible=control == "canny"),
-        kind,
-        thresholds,
-        **QUIET,
-    )
+    kind.change(lambda control: gr.update(visible=control == "canny"), kind, thresholds, **QUIET)
+    low, high = form["canny_low"], form["canny_high"]
+    assert isinstance(low, gr.Slider) and isinstance(high, gr.Slider)
+    for event in (image.change, kind.change, low.release, high.release):
+        event(
+            lambda *values: map_of(services, form, *values), form.inputs, leading, preprocess=False, **QUIET
+        )
     demo.click(lambda: demo_photographs()[0], None, image, **QUIET)
 
     def render(view: JobView) -> Updates:
@@ -78,6 +93,24 @@ def create_control_tab(services: Services, watch: Watch) -> Form:
 
     watch.attach("control", render, [*panel.outputs, gallery, download])
     return form
+
+
+def map_of(services: Services, form: Form, *values: Any) -> Any:
+    """The map that a drawing with these settings would be led by; None without a picture or a model."""
+    given = dict(zip(form.names, values, strict=True))
+    if not given["image"] or not given["models"]:
+        return None
+    try:
+        job = form.read(*values)
+        assert isinstance(job, ControlJob)
+        from dreamgui.recipes.control import control
+
+        recipe = control(job, services.workspace, services.models)
+        with closing(recipe):
+            return next(event.image for event in recipe if isinstance(event, Hint))
+    except DreamError as error:
+        gr.Warning(str(error), title="No map")
+        return None
 
 
 def drawings(view: JobView) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from dreamgui.ui.watch import Updates, Watch
 
 IDLE = "Convert the bundled demo model first; it works on any computer."
 ADVICE = "Now it can be chosen in Train, Compare and ControlNet."
-DEMO, UPLOAD, PATH = "The bundled demo model", "Upload a file", "A file on this computer"
+DEMO, UPLOAD, PATH = "The bundled demo model", "Upload a file", "A path or address"
 
 
 def create_convert_tab(services: Services, watch: Watch, local: bool) -> None:
@@ -38,10 +38,10 @@ def create_convert_tab(services: Services, watch: Watch, local: bool) -> None:
                 file_types=[".safetensors", ".ckpt"],
             )
             source = gr.Textbox(
-                label="Path of a .safetensors or .ckpt file",
+                label="File or folder on this computer, civitai or Hugging Face address",
                 elem_id="convert-source",
                 visible=False,
-                placeholder="/home/me/models/realisticVision.safetensors",
+                placeholder="/home/me/model.safetensors or civitai:130072",
             )
             form.show("model", placeholder="made from the file's name")
             panel.place_buttons("Convert")

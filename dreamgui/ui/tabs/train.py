@@ -30,9 +30,9 @@ CLASS_IMAGES_SHOWN = 60
 CLASS_IMAGE_SHOWN_PX = 192
 
 
-def create_train_tab(services: Services, watch: Watch) -> list[Form]:
+def create_train_tab(services: Services, watch: Watch, local: bool) -> list[Form]:
     """The tab's widgets and listeners; its forms are returned so that their choices can be refreshed."""
-    form = Form(TrainJob, services, "train")
+    form = Form(TrainJob, services, "train", local)
     panel = RunPanel(services, "train", "train", IDLE, ADVICE)
     with gr.Row(elem_classes="dg-columns"):
         with gr.Column(scale=2, min_width=320):
@@ -47,7 +47,7 @@ def create_train_tab(services: Services, watch: Watch) -> list[Form]:
             panel.place_buttons("Train", stop_label="Stop and keep")
             resume = Resume(services)
             form.fold()
-            classes = ClassImages(services)
+            classes = ClassImages(services, local)
         with gr.Column(scale=3, min_width=320):
             panel.place_progress()
             result = gr.HTML(elem_id="train-result")
@@ -221,9 +221,9 @@ class Resume:
 class ClassImages:
     """Drawing class images ahead of the training, with their own prompt and negative prompt."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, local: bool) -> None:
         self.services = services
-        self.form = Form(ClassImagesJob, services, "class")
+        self.form = Form(ClassImagesJob, services, "class", local)
         self.panel = RunPanel(services, "class_images", "class", CLASS_IDLE)
         with gr.Accordion("Class images", open=False, elem_id="class-section"):
             for name in ("model", "class_prompt", "class_negative_prompt", "class_count"):

@@ -1,0 +1,163 @@
+"""Exports at full size: Stable Diffusion 1.5 with random weights, a diffusers fp16 folder to one file.
+
+    python benchmarks/export.py [--folder DIR] [--runs 2] [--certificate] [--extract RANK]
+
+The floor is reading the folder's three files and writing the same bytes as one file, flushed to the disk. Both are
+measured in turn, in fresh processes, so that neither profits from the other's memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from dreamgui.assets import asset
+from dreamgui.config import ExportJob, ExtractJob, MixJob
+from dreamgui.events import Note, Score
+from dreamgui.models.cards import ModelCard, write_model
+from dreamgui.models.export import write_checkpoint
+from dreamgui.models.inspect_file import inspect_file
+from dreamgui.models.layout import PARTS
+from dreamgui.models.manager import Models
+from dreamgui.models.single_file import WEIGHTS
+from dreamgui.recipes import recipe
+from dreamgui.workspace import Workspace
+
+RESULTS = Path(__file__).parent / "results" / "export.json"
+BASE, OTHER = "full", "other"
+
+
+def make_base(workspace: Workspace, name: str, seed: int) -> Path:
+    """Stable Diffusion 1.5 as its classes initialise it, fp16."""
+    folder = workspace.place("models", name)
+    if folder.is_dir():
+        return folder
+    torch.manual_seed(seed)
+    kinds: dict[str, Any] = {"unet": UNet2DConditionModel, "vae": AutoencoderKL}
+    for part, kind in kinds.items():
+        config = json.loads(asset(f"sd15/{part}/config.json").read_text(encoding="utf-8"))
+        kind.from_config(config).half().save_pretrained(folder / part)
+    config = json.loads(asset("sd15/text_encoder/config.json").read_text(encoding="utf-8"))
+    CLIPTextModel(CLIPTextConfig(**config)).half().save_pretrained(folder / "text_encoder")
+    for shared in ("tokenizer", "scheduler"):
+        shutil.copytree(asset(f"sd15/{shared}"), folder / shared)
+    shutil.copy(asset("sd15/model_index.json"), folder)
+    write_model(folder, ModelCard(name=name, family="sd15", size_px=512))
+    return folder
+
+
+def floor(folder: Path, target: Path) -> None:
+    """Read the three files and write their bytes as one, flushed."""
+    with target.open("wb", buffering=0) as out:
+        for part in PARTS:
+            with (folder / WEIGHTS[part]).open("rb", buffering=0) as source:
+                while chunk := source.read(1 << 24):
+                    out.write(chunk)
+        os.fsync(out.fileno())
+
+
+def measured(what: str, folder: Path, target: Path) -> dict[str, float]:
+    """Seconds and the highest anonymous memory of one way, in a process of its own."""
+    target.unlink(missing_ok=True)
+    command = [sys.executable, __file__, "--child", what, "--folder", str(folder), "--target", str(target)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def child(what: str, folder: Path, target: Path) -> None:
+    before = anonymous_mb()
+    began = time.perf_counter()
+    if what == "floor":
+        floor(folder, target)
+    else:
+        write_checkpoint(folder, target, None if what == "export" else "fp32")
+    seconds = time.perf_counter() - began
+    print(json.dumps({"seconds": seconds, "anonymous_mb": anonymous_mb() - before, "peak_rss_mb": peak_mb()}))
+
+
+def anonymous_mb() -> float:
+    text = Path("/proc/self/smaps_rollup").read_text(encoding="ascii")
+    return next(int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("Anonymous:"))
+
+
+def peak_mb() -> float:
+    text = Path("/proc/self/status").read_text(encoding="ascii")
+    return next(int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("VmHWM:"))
+
+
+def job(workspace: Workspace, models: Models, config: Any) -> dict[str, Any]:
+    """Run a recipe; its seconds, figures and sentences."""
+    began, told = time.perf_counter(), {}
+    notes = []
+    for event in recipe(config.kind)(config, workspace, models):
+        if isinstance(event, Score):
+            told |= event.values
+        elif isinstance(event, Note):
+            notes.append(event.text)
+    return {"seconds": round(time.perf_counter() - began, 2), **told, "notes": notes}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--runs", type=int, default=2)
+    parser.add_argument("--certificate", action="store_true")
+    parser.add_argument("--extract", type=int, metavar="RANK")
+    parser.add_argument("--child")
+    parser.add_argument("--target", type=Path)
+    options = parser.parse_args()
+    if options.child:
+        child(options.child, options.folder, options.target)
+        return
+    root = options.folder or Path(tempfile.mkdtemp(prefix="dreamgui-export-"))
+    workspace = Workspace(root)
+    folder = make_base(workspace, BASE, 0)
+    target = root / "one.safetensors"
+    results: dict[str, Any] = {"load_before": os.getloadavg()[0], "cores": os.cpu_count(), "device": "cpu"}
+    ways: dict[str, list[dict[str, float]]] = {"floor": [], "export": []}
+    measured("floor", folder, target)  # so that the source is in the page cache for all
+    for _ in range(options.runs):
+        for what, rows in ways.items():
+            rows.append(measured(what, folder, target))
+    results |= ways
+    medians = {what: statistics.median(row["seconds"] for row in rows) for what, rows in ways.items()}
+    results["ratio"] = medians["export"] / medians["floor"]
+    results["bytes"] = target.stat().st_size
+    began = time.perf_counter()
+    inspect_file(target)
+    results["inspect_seconds"] = time.perf_counter() - began
+    target.unlink()
+    models = Models(workspace)
+    results["device"] = str(models.device)
+    if options.certificate:
+        for dtype in ("fp16", "bf16"):
+            out = root / f"{dtype}.safetensors"
+            for path in root.glob(f"{dtype}.*"):
+                path.unlink()
+            results[f"certified_{dtype}"] = job(workspace, models, ExportJob(model=BASE, out=str(out), dtype=dtype))
+            out.unlink()
+    if options.extract:
+        make_base(workspace, OTHER, 1)
+        job(workspace, models, MixJob(first=BASE, second=OTHER, weight=0.01, run="moved"))
+        results["extract"] = job(workspace, models, ExtractJob(trained="moved", rank=options.extract))
+    results["load_after"] = os.getloadavg()[0]
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(results, indent=1))
+
+
+if __name__ == "__main__":
+    main()

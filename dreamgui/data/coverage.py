@@ -1,0 +1,125 @@
+"""What a set of crops shows and what it lacks: framing, turn of the head, light."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from dreamgui.config import Framing
+from dreamgui.data.entry import Entry
+from dreamgui.data.framing import FRAMINGS, LEAST_CROPS
+from dreamgui.data.quality import LIGHTS, TURNS, Light, Turn
+
+DEFAULT_SHARES: dict[Framing, float] = {"close-up": 0.4, "medium": 0.4, "full": 0.2}
+_NAMED = 5
+_ONE_SIDED = 0.85
+_PLURALS: dict[Framing, str] = {"close-up": "close-ups", "medium": "medium shots", "full": "full figures"}
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many crops in use there are by framing, turn and light; ``advice`` says in sentences what to add
+    and what to drop, and is empty for a set that lacks nothing."""
+
+    counts: Mapping[tuple[Framing, Turn, Light], int]
+    advice: tuple[str, ...]
+
+    def by_framing(self) -> dict[Framing, int]:
+        """Crops of each framing."""
+        return {name: sum(n for key, n in self.counts.items() if key[0] == name) for name in FRAMINGS}
+
+    def by_turn(self) -> dict[Turn, int]:
+        """Crops of each turn of the head."""
+        return {name: sum(n for key, n in self.counts.items() if key[1] == name) for name in TURNS}
+
+    def by_light(self) -> dict[Light, int]:
+        """Crops of each light."""
+        return {name: sum(n for key, n in self.counts.items() if key[2] == name) for name in LIGHTS}
+
+
+def cover(entries: Sequence[Entry], shares: Mapping[Framing, float] | None = None) -> Coverage:
+    """What the crops in use cover.
+
+    Args:
+        entries: of a data set; those dropped or held out don't count.
+        shares: wanted share of each framing, adding up to 1; 40, 40 and 20 % unless given.
+    """
+    used = [entry for entry in entries if entry.in_use]
+    counts: Counter[tuple[Framing, Turn, Light]] = Counter()
+    for entry in used:
+        turn, light = (entry.quality.turn, entry.quality.light) if entry.quality else ("front", "even")
+        counts[entry.framing, turn, light] += 1
+    coverage = Coverage(dict(counts), ())
+    advice = (
+        *_number(entries),
+        *_framings(coverage, len(used), shares or DEFAULT_SHARES),
+        *_turns(coverage, len(used)),
+        *_lights(coverage, len(used)),
+        *_to_drop(used),
+    )
+    return Coverage(coverage.counts, advice)
+
+
+def _number(entries: Sequence[Entry]) -> list[str]:
+    photographs = len({entry.upload for entry in entries if not entry.dropped})
+    if photographs >= LEAST_CROPS:
+        return []
+    have = f"{photographs} photograph is" if photographs == 1 else f"{photographs} photographs are"
+    return [
+        f"{have} few; from {LEAST_CROPS} on the likeness gets better: add {LEAST_CROPS - photographs} more."
+    ]
+
+
+def _framings(coverage: Coverage, total: int, shares: Mapping[Framing, float]) -> list[str]:
+    sentences = []
+    for framing, have in coverage.by_framing().items():
+        wanted = round(shares[framing] * total)
+        lack = wanted - have
+        if lack >= 2 and lack >= wanted / 3:
+            sentences.append(
+                f"Add {lack} more {_PLURALS[framing]}: there are {have}, the mix wants {wanted}."
+            )
+    return sentences
+
+
+def _turns(coverage: Coverage, total: int) -> list[str]:
+    turns = coverage.by_turn()
+    if total < 4:
+        return []
+    for turn, word in (
+        ("front", "frontal"),
+        ("left", "turned to the left"),
+        ("right", "turned to the right"),
+    ):
+        if turns[turn] >= _ONE_SIDED * total:
+            many = "All" if turns[turn] == total else "Nearly all"
+            return [f"{many} faces are {word}: add some that look another way."]
+    return []
+
+
+def _lights(coverage: Coverage, total: int) -> list[str]:
+    lights = coverage.by_light()
+    return [
+        f"{'All' if lights[light] == total else 'Most'} faces are {light}: add photographs in other light."
+        for light in ("dark", "bright")
+        if total >= 4 and lights[light] > total / 2
+    ]
+
+
+def _to_drop(used: Sequence[Entry]) -> list[str]:
+    there = {entry.file for entry in used}
+    sentences = []
+    for entry in used:
+        quality = entry.quality
+        doubts = [
+            doubt
+            for doubt in entry.warnings
+            if not doubt.startswith("the face is dark") and not doubt.startswith("the face is bright")
+        ]
+        if quality and quality.twin and quality.twin not in there:
+            doubts = [doubt for doubt in doubts if quality.twin not in doubt]
+        if doubts:
+            sentences.append(f"Look at {entry.file} ({entry.source}), perhaps drop it: {', '.join(doubts)}.")
+    further = len(sentences) - _NAMED
+    return sentences[:_NAMED] + ([f"{further} more crops have such doubts."] if further > 0 else [])

@@ -1,0 +1,139 @@
+"""Optimizers by name; those that aren't part of PyTorch come from their own libraries, where installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dreamgui.config import OptimizerName
+from dreamgui.errors import BadInput, Damaged
+
+Groups = Sequence[Sequence[nn.Parameter]]
+BETAS, WEIGHT_DECAY = (0.9, 0.999), 1e-2
+_FUSED = {"cpu", "cuda", "mps"}
+_PACKAGES = {"adamw-8bit": "bitsandbytes", "prodigy": "prodigyopt", "schedule-free": "schedulefree"}
+
+
+def make_optimizer(name: OptimizerName, groups: Groups) -> torch.optim.Optimizer:
+    """An optimizer over groups of weights, each with its own learning rate, which is 0 until it is set.
+
+    - ``adamw``: with the settings of diffusers' DreamBooth script, in one fused pass where the device has it;
+    - ``adamw-8bit``: Dettmers et al. 2021, https://arxiv.org/abs/2110.02861, its state in a quarter the memory;
+    - ``prodigy``: Mishchenko and Defazio 2023, https://arxiv.org/abs/2306.06101, finds its own rate (give it 1);
+    - ``schedule-free``: Defazio et al. 2024, https://arxiv.org/abs/2405.15682, AdamW that averages by itself.
+
+    Raises:
+        BadInput: its library isn't installed, or doesn't work on this device.
+    """
+    parameters = [{"params": list(group), "lr": 0.0} for group in groups]
+    return _MAKERS[name](parameters, groups[0][0].device)
+
+
+def _adamw(parameters: list[Any], device: torch.device) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(
+        parameters, betas=BETAS, eps=1e-8, weight_decay=WEIGHT_DECAY, fused=device.type in _FUSED
+    )
+
+
+def _adamw_8bit(parameters: list[Any], device: torch.device) -> torch.optim.Optimizer:
+    library = _library("adamw-8bit")
+    if device.type != "cuda":
+        raise BadInput(
+            f"The optimizer 'adamw-8bit' needs an NVIDIA card; this training runs on {device.type!r}.",
+            "Choose adamw.",
+        )
+    return library.optim.AdamW8bit(parameters, betas=BETAS, eps=1e-8, weight_decay=WEIGHT_DECAY)
+
+
+def _prodigy(parameters: list[Any], device: torch.device) -> torch.optim.Optimizer:
+    return _library("prodigy").Prodigy(
+        parameters, betas=BETAS, weight_decay=WEIGHT_DECAY, use_bias_correction=True, safeguard_warmup=True
+    )
+
+
+def _schedule_free(parameters: list[Any], device: torch.device) -> torch.optim.Optimizer:
+    optimizer = _library("schedule-free").AdamWScheduleFree(
+        parameters, betas=BETAS, weight_decay=WEIGHT_DECAY
+    )
+    optimizer.train()
+    return optimizer
+
+
+_MAKERS: dict[OptimizerName, Callable[[list[Any], torch.device], torch.optim.Optimizer]] = {
+    "adamw": _adamw,
+    "adamw-8bit": _adamw_8bit,
+    "prodigy": _prodigy,
+    "schedule-free": _schedule_free,
+}
+
+
+def _library(name: OptimizerName) -> Any:
+    package = _PACKAGES[name]
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise BadInput(
+            f"The optimizer {name!r} needs the package {package}, which can't be imported: {error}.",
+            f"Install it (pip install {package}), or choose adamw.",
+        ) from error
+
+
+def state_tensors(optimizer: torch.optim.Optimizer, names: Mapping[nn.Parameter, str]) -> dict[str, Tensor]:
+    """The optimizer's tensors, as ``NAME/FIELD``."""
+    return {
+        f"{names[weight]}/{field}": value.contiguous()
+        for weight, fields in optimizer.state.items()
+        for field, value in fields.items()
+        if isinstance(value, Tensor)
+    }
+
+
+def state_numbers(optimizer: torch.optim.Optimizer, names: Mapping[nn.Parameter, str]) -> dict[str, Any]:
+    """What else an optimizer remembers, as JSON data: numbers by weight and by group."""
+    by_weight = {
+        names[weight]: {field: value for field, value in fields.items() if _is_plain(value)}
+        for weight, fields in optimizer.state.items()
+    }
+    groups = [
+        {field: value for field, value in group.items() if _is_plain(value)}
+        for group in optimizer.param_groups
+    ]
+    return {"weights": by_weight, "groups": groups}
+
+
+def restore_state(
+    optimizer: torch.optim.Optimizer,
+    weights: Mapping[str, nn.Parameter],
+    tensors: Mapping[str, Tensor],
+    numbers: Mapping[str, Any],
+) -> None:
+    """Put back what :func:`state_tensors` and :func:`state_numbers` gave.
+
+    Raises:
+        Damaged: they are of another optimizer.
+    """
+    if len(numbers["groups"]) != len(optimizer.param_groups):
+        raise Damaged("The checkpoint is of another optimizer.", "Start a new run.")
+    optimizer.state.clear()
+    for name, fields in numbers["weights"].items():
+        optimizer.state[weights[name]].update(fields)
+    for key, value in tensors.items():
+        name, _, field = key.rpartition("/")
+        optimizer.state[weights[name]][field] = _like(value, weights[name])
+    for group, fields in zip(optimizer.param_groups, numbers["groups"], strict=True):
+        group.update(fields)
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, bool | int | float | str)
+
+
+def _like(value: Tensor, weight: Tensor) -> Tensor:
+    """On the weight's device and, where as large, in its memory format, as the fused optimizer expects."""
+    if value.shape != weight.shape or value.dtype != weight.dtype:
+        return value.to(weight.device)
+    return torch.empty_like(weight, requires_grad=False).copy_(value)

@@ -1,0 +1,71 @@
+"""Numbers to the device and back without making either side wait for the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """A tensor on the CPU, brought to the device; on CUDA through pinned memory, so that nothing waits."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+@dataclass
+class _Parcel:
+    """Measurements on their way to the CPU; ``arrived`` is None where they are there at once."""
+
+    steps: list[int]
+    values: Tensor
+    arrived: torch.cuda.Event | None
+
+
+class Readback:
+    """Measurements of training steps, read in parcels.
+
+    On CUDA a parcel is on its way while the next steps run, and is read when the one after it is full; on
+    other devices each step is a parcel and is read at once.
+    """
+
+    def __init__(self, device: torch.device, every: int = 10) -> None:
+        self._device = device
+        self._every = every if device.type == "cuda" else 1
+        self._open: list[tuple[int, Tensor]] = []
+        self._sent: list[_Parcel] = []
+
+    def add(self, step: int, values: Tensor) -> Iterator[tuple[int, list[float]]]:
+        """Take the measurements [m] of a step; yields those of earlier steps that have arrived."""
+        self._open.append((step, values))
+        if len(self._open) >= self._every:
+            self._send()
+        while self._sent and (len(self._sent) > 1 or self._sent[0].arrived is None):
+            yield from self._read(self._sent.pop(0))
+
+    def rest(self) -> Iterator[tuple[int, list[float]]]:
+        """All that wasn't read yet; waits for the device."""
+        if self._open:
+            self._send()
+        while self._sent:
+            yield from self._read(self._sent.pop(0))
+
+    def _send(self) -> None:
+        steps = [step for step, _ in self._open]
+        values = torch.stack([value for _, value in self._open])
+        self._open = []
+        arrived = None
+        if self._device.type == "cuda":
+            values = torch.empty(values.shape, pin_memory=True).copy_(values, non_blocking=True)
+            arrived = torch.cuda.Event()
+            arrived.record()
+        self._sent.append(_Parcel(steps, values, arrived))
+
+    @staticmethod
+    def _read(parcel: _Parcel) -> Iterator[tuple[int, list[float]]]:
+        if parcel.arrived is not None:
+            parcel.arrived.synchronize()
+        yield from zip(parcel.steps, parcel.values.tolist(), strict=True)

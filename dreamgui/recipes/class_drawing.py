@@ -1,0 +1,129 @@
+"""Drawing class images until each shows a face in the framing that its prompt asked for, or its tries end."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from dreamgui.config import ClassImagesJob, Framing
+from dreamgui.data.class_set import Look, Slot, framed_prompt, look_at, write_drawn
+from dreamgui.diffusion.sample import Draw, pictures_at_once
+from dreamgui.events import ClassImage, Event, Progress
+from dreamgui.recipes.drawn import drawn
+
+if TYPE_CHECKING:
+    from dreamgui.models.manager import Parts
+
+TRIES = 3
+"""So often a class image is drawn at most; of three wrong ones the nearest is kept."""
+HOPELESS = 8
+"""After so many drawings without a single right one, drawing again is given up."""
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """One try at a slot."""
+
+    image: Image.Image
+    request: Draw
+    look: Look
+
+
+class ClassDrawing:
+    """Draws the missing pictures of one set.
+
+    Attributes:
+        looks: what each kept picture of the set shows.
+        again: how many drawings were discarded and drawn again.
+    """
+
+    def __init__(self, job: ClassImagesJob, parts: Parts, folder: Path, kept: Mapping[Slot, Look]) -> None:
+        self.job = job
+        self.parts = parts
+        self.folder = folder
+        self.looks = dict(kept)
+        self.again = 0
+        self._best: dict[Slot, _Drawn] = {}
+        self._tried = Counter(slot.framing for slot in kept)
+        self._right = Counter(slot.framing for slot, look in kept.items() if look.right)
+        self._faces = sum(look.face_share > 0 for look in kept.values())
+
+    def draw(self, missing: Sequence[Slot], progress: Progress) -> Generator[Event, None, None]:
+        """Draw batch by batch; yields each picture's event once it is kept.
+
+        Args:
+            missing: what to draw.
+            progress: its label, how many of the set are there, and how many it has.
+        """
+        size_px = self.parts.card.size_px
+        room = pictures_at_once(self.parts.device, size_px, size_px)
+        line = deque((slot, 0) for slot in missing)
+        while line:
+            batch = [line.popleft() for _ in range(min(room, len(line)))]
+            now = Progress(progress.label, len(self.looks), progress.total)
+            requests = [self._request(slot, attempt) for slot, attempt in batch]
+            images = yield from drawn(self.parts, requests, now)
+            for (slot, _), request, image in zip(batch, requests, images, strict=True):
+                self._judge(slot, _Drawn(image, request, look_at(image, slot.framing)))
+            wrong = [(slot, attempt) for slot, attempt in batch if not self._is_final(slot, attempt)]
+            again = [(slot, attempt + 1) for slot, attempt in wrong]
+            line.extendleft(reversed(again))
+            self.again += len(again)
+            for slot in [slot for slot, _ in batch if slot not in dict(again)]:
+                yield self._keep(slot)
+            yield Progress(progress.label, len(self.looks), progress.total)
+
+    def notes(self) -> Iterator[str]:
+        """What there is to say about drawings that weren't as asked for, and about what was kept."""
+        if self.again:
+            yield f"{self.again} drawings without a face or in another framing were drawn again."
+        if not self._faces and self._tried.total() >= HOPELESS:
+            yield "No face was found in any drawing, so drawing again was given up."
+        elif never := [framing for framing in self._tried if self._is_hopeless(framing)]:
+            names = " and ".join(framing or "plain" for framing in never)
+            yield f"None of the {names} pictures came out as such, so drawing again was given up."
+        faceless = sum(look.face_share == 0 for look in self.looks.values())
+        others = sum(not look.right for look in self.looks.values()) - faceless
+        if faceless or others:
+            yield (
+                f"Of the {len(self.looks)} class images {faceless} show no face and {others} have another "
+                "framing than was asked for; they are kept."
+            )
+
+    def _request(self, slot: Slot, attempt: int) -> Draw:
+        job = self.job
+        return Draw(
+            framed_prompt(job.class_prompt, slot.framing),
+            job.class_negative_prompt,
+            seed=slot.seed(job.class_seed, attempt),
+            steps=job.class_steps,
+            guidance_scale=job.class_guidance_scale,
+        )
+
+    def _judge(self, slot: Slot, one: _Drawn) -> None:
+        """Count a drawing, and remember it where it is the slot's best so far."""
+        self._tried[slot.framing] += 1
+        self._right[slot.framing] += one.look.right
+        self._faces += one.look.face_share > 0
+        if slot not in self._best or one.look.misfit < self._best[slot].look.misfit:
+            self._best[slot] = one
+
+    def _is_final(self, slot: Slot, attempt: int) -> bool:
+        return self._best[slot].look.right or attempt + 1 == TRIES or self._is_hopeless(slot.framing)
+
+    def _is_hopeless(self, framing: Framing | None) -> bool:
+        """Whether this framing never came, or no face ever did, in enough drawings to tell."""
+        never = self._tried[framing] >= HOPELESS and not self._right[framing]
+        return never or (self._tried.total() >= HOPELESS and not self._faces)
+
+    def _keep(self, slot: Slot) -> ClassImage:
+        best = self._best.pop(slot)
+        file = self.folder / slot.file
+        write_drawn(file, best.image, best.request.prompt, best.request.seed, best.look)
+        self.looks[slot] = best.look
+        return ClassImage(slot.index, file)

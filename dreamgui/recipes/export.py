@@ -1,0 +1,241 @@
+"""A model or run becomes a file that other programs load; it is only called saved once it is proved."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from PIL import Image
+
+from dreamgui.config import ExportJob
+from dreamgui.data.dataset import Dataset
+from dreamgui.errors import BadInput, Damaged, UnknownName
+from dreamgui.events import Cell, Event, Note, Progress, Saved, Score
+from dreamgui.models.catalog import Catalog, ModelCard, ModelSpec, RunCard
+from dreamgui.models.certificate import Certificate, FileProof, certificate_draw, certify, read_back
+from dreamgui.models.export import ModelFiles, checkpoint_entries, part_entries, write_checkpoint, write_folder
+from dreamgui.models.export_card import model_card, single_file_texts
+from dreamgui.models.export_lora import LoraKeys, lora_tensors, write_lora_file
+from dreamgui.models.export_open import lora_by_diffusers, open_whole
+from dreamgui.models.header import read_header
+from dreamgui.models.layout import PARTS
+from dreamgui.models.lora_files import lora_metadata, read_lora
+from dreamgui.models.single_file import WEIGHTS
+from dreamgui.recipes.drawn import drawn
+from dreamgui.workspace import Workspace, safe_name, write_json
+
+if TYPE_CHECKING:
+    from dreamgui.models.manager import Models
+
+EXPORTS = "exports"
+_STEPS = 5
+_ENDINGS = {"single-file": ".safetensors", "diffusers": "", "lora-kohya": ".safetensors", "lora-diffusers": ".safetensors"}
+_WIDER = {"F32": ("fp32",), "F16": ("fp16", "fp32"), "BF16": ("bf16", "fp32")}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is exported and where to.
+
+    Attributes:
+        run: the run's card, None for a base.
+        spec: the live model that the export must equal.
+        target: the file or folder that will be there in the end.
+    """
+
+    job: ExportJob
+    spec: ModelSpec
+    card: ModelCard
+    run: RunCard | None
+    pictures: int | None
+    target: Path
+
+    @property
+    def keys(self) -> LoraKeys | None:
+        """The layout of a LoRA's keys; None where a whole model is written."""
+        return {"lora-kohya": "kohya", "lora-diffusers": "diffusers"}.get(self.job.format)  # type: ignore[return-value]
+
+
+def export(job: ExportJob, workspace: Workspace, models: Models) -> Generator[Event, None, Certificate]:
+    """Write, read back, draw through it with diffusers' loaders, compare, and only then put it in its place.
+
+    Raises:
+        UnknownName, BadInput: there is no such model, it can't become this format, or the target exists.
+        NotEnoughDisk: the export doesn't fit.
+        Damaged: the export isn't the model; nothing is left of it.
+    """
+    plan = make_plan(job, workspace, models.catalog)
+    with _beside(plan.target) as scratch:
+        path = scratch / plan.target.name
+        yield Progress("Exporting", 0, _STEPS)
+        if plan.keys:
+            proofs = _write_lora(plan, path, models.catalog, plan.keys)
+        else:
+            proofs = _write_whole(plan, path, models.catalog)
+        yield Progress("Written and read back", 1, _STEPS)
+        certificate = yield from _certificate(plan, path, proofs, models)
+        yield Score(f"{job.model} as {job.format}", _numbers(certificate))
+        certificate.require_passed()
+        yield Note(certificate.sentence)
+        _put_in_place(plan, path, certificate)
+    yield Progress("Certified", _STEPS, _STEPS)
+    yield Saved("export", plan.target.name, plan.target)
+    return certificate
+
+
+def make_plan(job: ExportJob, workspace: Workspace, catalog: Catalog) -> Plan:
+    """Check everything that can be checked before anything is written."""
+    spec = catalog.spec(job.model, job.lora_scale)
+    run = catalog.run(job.model) if spec.unet_run or spec.lora_run else None
+    if job.format.startswith("lora-"):
+        if not spec.lora_run:
+            raise BadInput(
+                f"{job.model!r} is no LoRA, so it can't be exported as {job.format}.",
+                f"Turn it into one first: dreamgui extract {job.model}",
+            )
+        spec = catalog.spec(job.model)
+    target = _target(job, workspace)
+    beside = [target, *(() if job.format == "diffusers" else (_note(target, each) for each in _NOTES))]
+    if taken := [path for path in beside if path.exists()]:
+        raise BadInput(f"{taken[0]} exists already.", "Choose another name, or delete it first.")
+    pictures = None
+    if run and run.dataset:
+        try:
+            pictures = len(Dataset.load(workspace.find("datasets", run.dataset)).images())
+        except (UnknownName, Damaged):
+            pictures = None
+    return Plan(job, spec, catalog.card(spec.base), run, pictures, target)
+
+
+def _target(job: ExportJob, workspace: Workspace) -> Path:
+    ending = _ENDINGS[job.format]
+    if not job.out:
+        stem = safe_name(f"{job.model}-{job.format}" if job.format != "single-file" else job.model)
+        return workspace.root / EXPORTS / (stem + ending)
+    target = Path(job.out).expanduser().absolute()
+    return target if target.name.endswith(ending) else target.with_name(target.name + ending)
+
+
+def _write_whole(plan: Plan, path: Path, catalog: Catalog) -> dict[str, FileProof]:
+    files, job = ModelFiles.of(catalog, plan.spec), plan.job
+    if job.format == "single-file":
+        write_checkpoint(files, path, job.dtype, single_file_texts(plan.card, plan.run))
+        with checkpoint_entries(files, job.dtype) as entries:
+            return {path.name: read_back(path, entries)}
+    write_folder(files, path, job.dtype)
+    proofs = {}
+    for part in PARTS:
+        with part_entries(files, part, job.dtype) as entries:
+            proofs[WEIGHTS[part]] = read_back(path / WEIGHTS[part], entries)
+    return proofs
+
+
+def _write_lora(plan: Plan, path: Path, catalog: Catalog, keys: LoraKeys) -> dict[str, FileProof]:
+    file = read_lora(catalog.run_file(plan.spec.lora_run))
+    tensors = lora_tensors(file, keys, plan.job.dtype)
+    write_lora_file(path, tensors, file, keys, _lora_texts(plan))
+    return {path.name: read_back(path, tensors)}
+
+
+def _lora_texts(plan: Plan) -> dict[str, str]:
+    run = plan.run
+    if run is None or run.rank is None:
+        return {}
+    alpha = float(run.rank) if run.alpha is None else run.alpha
+    return lora_metadata(json.dumps(run.job), plan.card, run.rank, alpha, plan.pictures)
+
+
+def _certificate(
+    plan: Plan, path: Path, proofs: dict[str, FileProof], models: Models
+) -> Generator[Event, None, Certificate]:
+    """Draw the fixed picture with the base, the live model and the export."""
+    job, request = plan.job, certificate_draw(plan.card)
+    base: Image.Image | None = None
+    if plan.run:
+        with models.use(ModelSpec(plan.spec.base)) as parts:
+            (base,) = yield from drawn(parts, [request], Progress("Drawing with the base", 1, _STEPS))
+            yield Cell(plan.spec.base, request.prompt, request.seed, base)
+    yield Progress("Drawing with the live model", 2, _STEPS)
+    with models.use(plan.spec) as parts:
+        (live,) = yield from drawn(parts, [request], Progress("Drawing with the live model", 2, _STEPS))
+    yield Cell(f"{job.model}, live", request.prompt, request.seed, live)
+
+    yield Progress("Drawing through the export", 3, _STEPS)
+    progress = Progress("Drawing through the export", 3, _STEPS)
+    if plan.keys:
+        loader = "load_lora_weights"
+        with models.use(ModelSpec(plan.spec.base)) as parts, lora_by_diffusers(parts, path) as adapted:
+            (shown,) = yield from drawn(adapted, [request], progress)
+    else:
+        # One whole model at a time: the live one's memory is given back before the export is loaded.
+        models.release()
+        folder = models.catalog.folder(plan.spec.base)
+        parts, loader = open_whole(path, folder, plan.card, models.device, models.dtype)
+        (shown,) = yield from drawn(parts, [request], progress)
+    yield Cell(f"{job.model}, exported", request.prompt, request.seed, shown)
+    yield Progress("Comparing", 4, _STEPS)
+    rounded = _rounded(plan, models.catalog)
+    return certify(
+        job.model, job.format, job.dtype, proofs, rounded, live, shown, base, str(models.device), loader
+    )
+
+
+def _rounded(plan: Plan, catalog: Catalog) -> bool:
+    """Whether the export's numbers were rounded on their way: narrowed, or a LoRA added to them."""
+    if plan.keys:
+        sources = [catalog.run_file(plan.spec.lora_run)]
+    elif plan.spec.lora_run:
+        return True
+    else:
+        files = ModelFiles.of(catalog, plan.spec)
+        sources = [files.file(part) for part in PARTS]
+    kept = (_WIDER.get(read_header(source).main_format, ()) for source in sources)
+    return not all(plan.job.dtype in formats for formats in kept)
+
+
+def _numbers(certificate: Certificate) -> dict[str, float | None]:
+    return {
+        "mean difference": certificate.mean_difference,
+        "largest difference": certificate.max_difference,
+        "mean that passes": certificate.tolerance_mean,
+        "largest that passes": certificate.tolerance_max,
+        "mean difference of the base": certificate.effect_mean,
+    }
+
+
+_NOTES: tuple[Literal[".certificate.json", ".README.md"], ...] = (".certificate.json", ".README.md")
+
+
+def _note(target: Path, ending: str) -> Path:
+    """What stands beside a file: a README.md of its own name, as its folder may have another one."""
+    return target.with_name(target.stem + ending)
+
+
+def _put_in_place(plan: Plan, path: Path, certificate: Certificate) -> None:
+    """Certificate and model card beside the export; the export itself moves last."""
+    card = model_card(plan.card, plan.run, plan.pictures, certificate)
+    if path.is_dir():
+        write_json(path / "certificate.json", certificate.model_dump())
+        (path / "README.md").write_text(card, encoding="utf-8")
+    else:
+        write_json(_note(plan.target, ".certificate.json"), certificate.model_dump())
+        _note(plan.target, ".README.md").write_text(card, encoding="utf-8")
+    os.replace(path, plan.target)
+
+
+@contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A folder on the target's disk that is gone after the block."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=".export."))
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)

@@ -1,0 +1,38 @@
+"""A LoRA made smaller."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from dreamgui.config import ResizeJob
+from dreamgui.events import Event, Note, Progress, Saved, Score
+from dreamgui.models.extract import resize as resized
+from dreamgui.models.lora_files import read_lora
+from dreamgui.models.merge import low_ranks
+from dreamgui.models.workshop import lora_source, save_lora_run
+from dreamgui.recipes.energy import energy_scores, write_energy
+from dreamgui.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dreamgui.models.manager import Models
+
+
+def resize(job: ResizeJob, workspace: Workspace, models: Models) -> Iterator[Event]:
+    """Keep the largest singular values of each layer; the captured share is plotted by rank.
+
+    Raises:
+        UnknownName, BadInput: there is no such LoRA, or the new rank isn't smaller than its own.
+    """
+    began, source = time.monotonic(), lora_source(models.catalog, job.lora)
+    yield Progress("Finding singular values", 0, 1)
+    file, captured = resized(low_ranks(read_lora(source.file)), job.rank)
+    wish = job.run or f"{source.name}-r{job.rank}"
+    card = save_lora_run(workspace, wish, job, source, file, job.rank, time.monotonic() - began)
+    folder = workspace.place("runs", card.name)
+    write_energy(folder, captured)
+    yield Progress("Finding singular values", 1, 1)
+    yield Score(card.name, energy_scores(captured))
+    yield Note(f"Rank {job.rank} keeps {captured[job.rank - 1]:.1%} of what {source.name} changes.")
+    yield Saved("run", card.name, folder)

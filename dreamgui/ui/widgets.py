@@ -1,0 +1,108 @@
+"""One widget for one field of a config model: which kind suits its type and limits, and what it holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import gradio as gr
+from gradio.components import Component
+from pydantic.fields import FieldInfo
+
+SLIDER_STEPS = 200
+SLIDER_INTEGERS = 254
+WORDS = {
+    "unet": "Whole UNet",
+    "lora": "LoRA",
+    "canny": "Edges (canny)",
+    "pose": "Pose",
+    "attention": "Attention",
+    "attention+conv": "Attention and convolutions",
+}
+
+
+def make_widget(field: FieldInfo, choices: list[str], options: dict[str, Any]) -> Component:
+    """The widget that suits a field's type and limits."""
+    annotation = _plain(field.annotation)
+    if extra(field, "choices"):
+        return _chooser(field, choices, options)
+    if get_origin(annotation) is Literal:
+        return gr.Radio(
+            choices=[(WORDS.get(str(name), str(name)), name) for name in get_args(annotation)], **options
+        )
+    if is_many(annotation):
+        return gr.Textbox(lines=len(field.default or ()) or 2, **options)
+    if annotation is bool:
+        return gr.Checkbox(**options)
+    if annotation in (int, float):
+        return _number(field, annotation, options)
+    if not field.repr:
+        return gr.Textbox(type="password", **options)
+    return gr.Textbox(**options)
+
+
+def _chooser(field: FieldInfo, choices: list[str], options: dict[str, Any]) -> Component:
+    many = is_many(field.annotation)
+    options["value"] = still_there(options["value"], choices, many)
+    if many:
+        return gr.CheckboxGroup(choices=choices, **options)  # pyright: ignore[reportArgumentType]
+    return gr.Dropdown(choices=choices, **options)  # pyright: ignore[reportArgumentType]
+
+
+def _number(field: FieldInfo, kind: type, options: dict[str, Any]) -> Component:
+    """A slider for a short range (shares, strengths), else a number field whose limits ``check`` tells."""
+    low, high = _limit(field, "ge"), _limit(field, "le")
+    if kind is float and low is not None and high is not None and high <= 30:
+        step = next(step for step in (0.05, 0.1, 0.5) if (high - low) / step <= SLIDER_STEPS)
+        return gr.Slider(low, high, step=step, **options)
+    if kind is int and low is not None and high is not None and high - low < SLIDER_INTEGERS:
+        return gr.Slider(low, high, step=1, **options)
+    return gr.Number(precision=0 if kind is int else None, **options)
+
+
+def holds_path(field: FieldInfo) -> bool:
+    """Whether a field names a file or folder of this machine."""
+    return _plain(field.annotation) is Path
+
+
+def is_number(field: FieldInfo) -> bool:
+    """Whether a field is a number, perhaps one that may be left open."""
+    return _plain(field.annotation) in (int, float)
+
+
+def _limit(field: FieldInfo, name: str) -> float | None:
+    return next((getattr(item, name) for item in field.metadata if hasattr(item, name)), None)
+
+
+def extra(field: FieldInfo, key: str) -> Any:
+    """What ``knob`` in config.py noted about a field: "fold" or "choices"."""
+    extra = field.json_schema_extra
+    return extra.get(key, "") if isinstance(extra, dict) else ""
+
+
+def _plain(annotation: Any) -> Any:
+    """The annotation without "or None" and without what pydantic adds."""
+    if get_origin(annotation) is Annotated:
+        return _plain(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return _plain(next(kind for kind in get_args(annotation) if kind is not type(None)))
+    return annotation
+
+
+def is_many(annotation: Any) -> bool:
+    """Whether a field holds several values."""
+    return get_origin(_plain(annotation)) is tuple
+
+
+def to_widget(value: Any) -> Any:
+    """A default as a widget holds it: several prompts are lines."""
+    return "\n".join(str(item) for item in value) if isinstance(value, tuple | list) else value
+
+
+def still_there(value: Any, choices: list[str], many: bool) -> Any:
+    """The value, as far as it can still be chosen; else the newest choice (the first one for several)."""
+    if many:
+        wanted = value.splitlines() if isinstance(value, str) else value or []
+        return [item for item in wanted if item in choices] or choices[:1]
+    return value if value in choices else (choices[-1] if choices else None)

@@ -1,0 +1,79 @@
+"""Five lines about any file, from its header alone."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from dreamgui.assets import asset
+from dreamgui.cli import main
+from dreamgui.errors import BadModelFile
+from dreamgui.models.inspect_file import inspect_file
+from dreamgui.models.layout import read_layout
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def full_size(path: Path) -> Path:
+    """A Stable Diffusion 1.5 checkpoint in fp32 of zeros: 4.3 GB that take no room on the disk."""
+    entries, end = {}, 0
+    for key, slot in read_layout(asset("sd15")).items():
+        start, end = end, end + 4 * torch.Size(slot.ldm_shape).numel()
+        entries[key] = {"dtype": "F32", "shape": list(slot.ldm_shape), "data_offsets": [start, end]}
+    text = json.dumps(entries).encode()
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + end)
+    return path
+
+
+def test_a_file_of_4_gb_takes_less_than_a_third_of_a_second(tmp_path: Path) -> None:
+    path = full_size(tmp_path / "big.safetensors")
+    began = time.perf_counter()
+    lines = inspect_file(path)
+    assert time.perf_counter() - began < 0.3
+    assert len(lines) == 5 and lines[0] == "big.safetensors: a Stable Diffusion 1.5 checkpoint"
+    assert lines[1] == "4.27 GB, safetensors, 1130 tensors, 1066.2 million numbers, F32 x 1130"
+    assert all(part in lines[2] for part in ("UNet", "text encoder", "VAE"))
+    assert lines[4] == f"Next: python -m dreamgui convert {path}"
+
+
+def test_a_lora_says_rank_and_origin(tmp_path: Path) -> None:
+    stem = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+    tensors = {f"{stem}.lora_down.weight": torch.ones(8, 768), f"{stem}.lora_up.weight": torch.ones(320, 8)}
+    texts = {"ss_network_alpha": "4.0", "ss_output_name": "anna", "ss_steps": "900"}
+    save_file(tensors, tmp_path / "anna.safetensors", texts)
+    (tmp_path / "anna.certificate.json").write_text('{"files": {"a": {"sha256": "0123456789abcdef"}}, "reader": "R"}')
+    lines = inspect_file(tmp_path / "anna.safetensors")
+    assert "LoRA" in lines[0] and "Stable Diffusion 1.5" in lines[0]
+    assert lines[2] == "Holds: rank 8 (1 layers), alpha 4.0; UNet 1 layers, text encoder 0 layers"
+    assert lines[3] == "Origin: output_name anna; steps 900; certified (R), sha256 0123456789ab"
+
+
+def test_folders(tiny_folder: Path, tmp_path: Path) -> None:
+    lines = inspect_file(tiny_folder)
+    assert len(lines) == 5 and "diffusers folder (StableDiffusionPipeline)" in lines[0]
+    assert lines[2] == "Holds: unet, text_encoder, vae"
+    with pytest.raises(BadModelFile, match="no diffusers model"):
+        inspect_file(tmp_path)
+
+
+def test_the_command(tiny_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(tiny_file)]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 5
+    (tmp_path / "x.safetensors").write_text("<html>")
+    assert main(["inspect", str(tmp_path / "x.safetensors")]) == 2
+    assert "web page" in capsys.readouterr().err
+    assert main(["inspect", str(tmp_path / "gone")]) == 2
+
+
+def test_no_torch_is_imported() -> None:
+    code = "import sys, dreamgui.models.inspect_file; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

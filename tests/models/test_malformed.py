@@ -1,0 +1,57 @@
+"""The corpus of broken and hostile files: each is refused in one clear sentence, in time, and runs nothing."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+
+from dreamgui.config import ConvertJob
+from dreamgui.errors import BadModelFile
+from dreamgui.models.manager import Models
+from dreamgui.recipes.convert import convert
+from dreamgui.workspace import Workspace
+from tests.models.malformed import CASES
+from tests.models.malformed_pickles import WITNESS
+
+SECONDS = 2.0
+MEMORY_BYTES = 300e6
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    return Models(Workspace(tmp_path_factory.mktemp("work")), torch.device("cpu"))
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs() -> Iterator[None]:
+    yield
+    executed = WITNESS.exists()
+    WITNESS.unlink(missing_ok=True)
+    assert not executed, "code of the file was executed"
+
+
+def test_there_are_enough() -> None:
+    assert len(CASES) >= 120
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_bad_file_is_refused_in_one_sentence(name: str, models: Models, bundle: Path, tmp_path: Path) -> None:
+    make, words = CASES[name]
+    path = tmp_path / f"{name}.safetensors"
+    path.write_bytes(make())
+    workspace, process = models.catalog.workspace, psutil.Process()
+    before, began = process.memory_info().rss, time.perf_counter()
+    with pytest.raises(BadModelFile) as caught:
+        list(convert(ConvertJob(source=str(path)), workspace, models))
+    seconds, grown = time.perf_counter() - began, process.memory_info().rss - before
+    assert re.search(words, str(caught.value)), str(caught.value)
+    assert path.name in caught.value.what and caught.value.next_step and len(str(caught.value)) < 500
+    assert "\n" not in str(caught.value) and grown < MEMORY_BYTES
+    assert seconds < SECONDS, f"{seconds:.2f} s"
+    assert list((workspace.root / "models").iterdir()) == []

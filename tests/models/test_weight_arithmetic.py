@@ -1,0 +1,172 @@
+"""Arithmetic of weights: merging, extracting, resizing and mixing, each against its definition."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+from safetensors.torch import load_file, save_file
+
+from dreamgui.errors import BadInput, BadModelFile
+from dreamgui.models.extract import Extraction, closest, extract, lora_file, resize
+from dreamgui.models.lora_files import LoraFile, LoraSettings, add_lora, attach_lora, read_lora, save_lora, write_lora
+from dreamgui.models.merge import LowRank, low_ranks, merged_entries, mixed_entries
+
+UNET = "unet/diffusion_pytorch_model.safetensors"
+CPU = torch.device("cpu")
+
+
+def fresh(folder: Path) -> Any:
+    return UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32).eval()
+
+
+@torch.no_grad()
+def answer(unet: Any) -> torch.Tensor:
+    torch.manual_seed(0)
+    return unet(torch.randn(2, 4, 8, 8), torch.tensor([5, 900]), torch.randn(2, 77, 32)).sample
+
+
+@pytest.fixture(scope="module")
+def lora(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LoRA with convolutions, rank 4, alpha 6."""
+    unet = fresh(tiny_folder)
+    add_lora(unet, LoraSettings(4, 6.0, "attention+conv"))
+    torch.manual_seed(1)
+    for name, parameter in unet.named_parameters():
+        if "lora_B" in name:
+            parameter.data.normal_(std=0.1)
+    path = tmp_path_factory.mktemp("lora") / "lora.safetensors"
+    save_lora(path, unet, dtype=torch.float32)
+    return path
+
+
+@pytest.fixture(scope="module")
+def base32(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny base's UNet in fp32."""
+    path = tmp_path_factory.mktemp("base") / "unet.safetensors"
+    save_file({key: value.float() for key, value in load_file(tiny_folder / UNET).items()}, path)
+    return path
+
+
+def loaded(folder: Path, entries: Any) -> Any:
+    unet = fresh(folder)
+    unet.load_state_dict({entry.key: entry.read() for entry in entries})
+    return unet
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.7, -1.0])
+def test_merged_answers_as_attached(tiny_folder: Path, base32: Path, lora: Path, strength: float) -> None:
+    attached = fresh(tiny_folder)
+    attach_lora(attached, lora, strength)
+    merged = loaded(tiny_folder, merged_entries(base32, low_ranks(read_lora(lora)), strength))
+    assert torch.allclose(answer(merged), answer(attached), atol=2e-5)
+    if strength == 0:
+        assert torch.equal(answer(merged), answer(fresh(tiny_folder)))
+    else:
+        assert not torch.allclose(answer(merged), answer(fresh(tiny_folder)), atol=1e-3)
+
+
+def test_merging_equals_diffusers_fuse(tiny_folder: Path, base32: Path, lora: Path) -> None:
+    fused = fresh(tiny_folder)
+    attach_lora(fused, lora)
+    fused.fuse_lora()
+    state = {key.replace(".base_layer", ""): value for key, value in fused.state_dict().items() if "lora_" not in key}
+    for entry in merged_entries(base32, low_ranks(read_lora(lora)), 1.0):
+        assert torch.allclose(entry.read(), state[entry.key], atol=1e-6), entry.key
+
+
+def run(steps: Any) -> Extraction:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def test_extracting_a_merged_lora_finds_it_again(tiny_folder: Path, base32: Path, lora: Path, tmp_path: Path) -> None:
+    entries = merged_entries(base32, low_ranks(read_lora(lora)), 1.0)
+    save_file({entry.key: entry.read() for entry in entries}, tmp_path / "merged.safetensors")
+    found = run(extract(base32, tmp_path / "merged.safetensors", 4, "attention+conv", CPU))
+    assert found.captured[3] > 0.9999 and found.captured[0] < 0.9 and found.reachable == pytest.approx(1)
+    assert all(a <= b for a, b in zip(found.captured, found.captured[1:], strict=False))
+    write_lora(tmp_path / "found.safetensors", found.file)
+    attached, merged = fresh(tiny_folder), loaded(tiny_folder, entries)
+    attach_lora(attached, tmp_path / "found.safetensors")
+    change = (answer(merged) - answer(fresh(tiny_folder))).norm()
+    assert (answer(attached) - answer(merged)).norm() < 0.01 * change
+    only = run(extract(base32, tmp_path / "merged.safetensors", 4, "attention", CPU))
+    assert 0 < only.reachable < 1 and len(only.file.tensors) < len(found.file.tensors)
+
+
+@pytest.mark.parametrize("shape", [(6, 40), (40, 6), (8, 4, 3, 3), (32, 16, 1, 1)])
+def test_the_closest_is_that_of_the_singular_values(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(2)
+    change = torch.randn(shape) * 1e-3
+    found, squares = closest(change, 3)
+    u, s, v = torch.linalg.svd(change.flatten(1).double())
+    best = (u[:, :3] * s[:3] @ v[:3]).reshape(shape)
+    assert torch.allclose(found.delta().double(), best, atol=1e-9)
+    assert torch.allclose(squares[: len(s)], s.square(), atol=1e-12) and not squares[len(s) :].any()
+    assert found.down.shape == (3, *shape[1:]) and found.up.shape[:2] == (shape[0], 3)
+
+
+def test_no_difference_and_other_shapes_are_said(tiny_folder: Path, base32: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="don't differ"):
+        run(extract(base32, tiny_folder / UNET, 4, "attention", CPU))
+    tensors = load_file(base32)
+    tensors.pop("conv_in.bias")
+    save_file(tensors, tmp_path / "other.safetensors")
+    with pytest.raises(BadModelFile, match=r"conv_in\.bias"):
+        run(extract(base32, tmp_path / "other.safetensors", 4, "attention", CPU))
+
+
+def test_resizing_keeps_what_a_smaller_rank_can_hold(lora: Path) -> None:
+    layers = low_ranks(read_lora(lora))
+    file, captured = resize(layers, 2)
+    assert captured[-1] == pytest.approx(1) and 0 < captured[0] < captured[1] < captured[3]
+    for path, layer in low_ranks(file).items():
+        u, s, v = torch.linalg.svd(layers[path].delta().flatten(1).double())
+        best = u[:, :2] * s[:2] @ v[:2]
+        assert torch.allclose(layer.delta().flatten(1).double(), best, atol=5e-4)
+    with pytest.raises(BadInput, match="isn't smaller"):
+        resize(layers, 4)
+
+
+def test_mixing(tiny_folder: Path, base32: Path, tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    first = load_file(base32)
+    others = [{key: value + torch.randn_like(value) for key, value in first.items()} for _ in range(2)]
+    paths = [tmp_path / "b.safetensors", tmp_path / "c.safetensors"]
+    for path, tensors in zip(paths, others, strict=True):
+        save_file(tensors, path)
+    for entry in mixed_entries([base32, paths[0]], [0.25, 0.75]):
+        assert torch.allclose(entry.read(), 0.25 * first[entry.key] + 0.75 * others[0][entry.key], atol=1e-6)
+    for entry in mixed_entries([base32, *paths], [1, 0.5, -0.5]):
+        expected = first[entry.key] + 0.5 * (others[0][entry.key] - others[1][entry.key])
+        assert torch.allclose(entry.read(), expected, atol=1e-6)
+    for entry in mixed_entries([tiny_folder / UNET, paths[0]], [1.0, 0.0]):
+        assert entry.dtype == torch.float16 and torch.equal(entry.read().float(), first[entry.key])
+
+
+def test_foreign_loras_are_refused(base32: Path) -> None:
+    down, up = torch.ones(2, 8), torch.ones(8, 2)
+    with pytest.raises(BadModelFile, match="doesn't have"):
+        merged_entries(base32, {"nowhere.to_q": LowRank(down, up, 1.0)}, 1.0)
+    path = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
+    entries = {e.key: e for e in merged_entries(base32, {path: LowRank(down, up, 1.0)}, 1.0)}
+    with pytest.raises(BadModelFile, match=r"has the shape \[8, 8\]"):
+        entries[f"{path}.weight"].read()
+    dora = {f"unet.{path}.lora_magnitude_vector": torch.ones(8)}
+    with pytest.raises(BadModelFile, match="plain LoRAs"):
+        low_ranks(LoraFile(dora, {}))
+    with pytest.raises(BadModelFile, match="one half"):
+        low_ranks(LoraFile({f"unet.{path}.lora_A.weight": down}, {}))
+
+
+def test_small_layers_are_filled_up_to_the_rank() -> None:
+    file = lora_file({"a.to_q": LowRank(torch.ones(2, 8), torch.ones(8, 2), 1.0)}, 4)
+    assert file.tensors["unet.a.to_q.lora_A.weight"].shape == (4, 8)
+    assert torch.equal(low_ranks(file)["a.to_q"].delta(), torch.full((8, 8), 2.0))

@@ -1,0 +1,182 @@
+"""Exports: each is read back, drawn through by diffusers' loaders, and only then called saved."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from diffusers import UNet2DConditionModel
+from PIL import Image
+from safetensors import safe_open
+
+from dreamgui.config import Dtype, ExportFormat, ExportJob
+from dreamgui.errors import BadInput, Damaged, StopRequested, UnknownName
+from dreamgui.events import Cell, Event, Saved
+from dreamgui.models.cards import ModelSpec
+from dreamgui.models.certificate import Certificate, FileProof, certify, difference
+from dreamgui.models.export import write_checkpoint
+from dreamgui.models.export_open import lora_by_diffusers
+from dreamgui.models.lora_files import read_lora
+from dreamgui.models.manager import Models
+from dreamgui.recipes import export as recipe
+from dreamgui.recipes.export import export
+from dreamgui.workspace import Workspace, read_json
+from tests.recipes.runs import make_run
+from tests.tiny import make_tiny_base
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    """A tiny base with a trained UNet and a LoRA."""
+    workspace = Workspace(tmp_path_factory.mktemp("exports"))
+    make_tiny_base(workspace)
+    make_run(workspace, "tiny", "moved", "unet")
+    make_run(workspace, "tiny", "adapted", "lora")
+    return Models(workspace, torch.device("cpu"))
+
+
+def run(models: Models, **fields: Any) -> list[Event]:
+    return list(export(ExportJob(**fields), models.catalog.workspace, models))
+
+
+CASES: list[tuple[str, ExportFormat, Dtype]] = [
+    ("tiny", "single-file", "fp16"),
+    ("tiny", "diffusers", "bf16"),
+    ("moved", "single-file", "fp32"),
+    ("moved", "diffusers", "fp16"),
+    ("adapted", "single-file", "fp16"),
+    ("adapted", "lora-kohya", "fp16"),
+    ("adapted", "lora-diffusers", "fp32"),
+]
+
+
+@pytest.mark.parametrize(("model", "form", "dtype"), CASES)
+def test_certified(models: Models, tmp_path: Path, model: str, form: ExportFormat, dtype: Dtype) -> None:
+    target = tmp_path / ("out" if form == "diffusers" else "out.safetensors")
+    events = run(models, model=model, format=form, dtype=dtype, out=str(target))
+    assert events[-1] == Saved("export", target.name, target) and target.exists()
+    folder = target.is_dir()
+    beside = target / "certificate.json" if folder else tmp_path / "out.certificate.json"
+    certificate = Certificate.model_validate(read_json(beside))
+    assert certificate.passed and certificate.format == form
+    for name, each in certificate.files.items():
+        file = target / name if folder else target
+        assert each.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    if model != "tiny":
+        assert certificate.effect_mean and certificate.mean_difference < certificate.effect_mean / 4
+    elif dtype == "fp16":
+        assert certificate.max_difference == 0
+    readme = (target / "README.md" if folder else tmp_path / "out.README.md").read_text()
+    assert certificate.sentence in readme and "base_model: tiny" in readme
+    shown = [event.model for event in events if isinstance(event, Cell)]
+    assert shown[-2:] == [f"{model}, live", f"{model}, exported"] and len(shown) == (2 if model == "tiny" else 3)
+    # Nothing else is left there, and nothing is overwritten.
+    assert len(list(tmp_path.iterdir())) == (1 if folder else 3)
+    with pytest.raises(BadInput, match="exists already"):
+        run(models, model=model, format=form, dtype=dtype, out=str(target))
+
+
+def test_a_lora_in_both_layouts_draws_the_same_to_the_last_bit(models: Models, tmp_path: Path) -> None:
+    """By diffusers' own loader, against our run's file; the header says what other programs show."""
+    draws = []
+    for form in ("lora-kohya", "lora-diffusers"):
+        run(models, model="adapted", format=form, out=str(tmp_path / form))
+        with models.use(ModelSpec("tiny")) as parts, lora_by_diffusers(parts, tmp_path / f"{form}.safetensors"):
+            draws.append(answer(parts.unet))
+    with models.use(models.catalog.spec("adapted")) as parts:
+        draws.append(answer(parts.unet))
+    assert torch.equal(draws[0], draws[1]) and torch.equal(draws[1], draws[2])
+    with models.use(ModelSpec("tiny")) as parts:
+        assert not torch.equal(answer(parts.unet), draws[0])
+    with safe_open(tmp_path / "lora-kohya.safetensors", "pt") as file:
+        texts, keys = file.metadata(), set(file.keys())
+    assert texts["ss_network_dim"] == "4" and texts["ss_network_alpha"] == "4.0" and texts["ss_steps"] == "5"
+    assert json.loads(texts["dreamgui_job"])["model"] == "tiny" and len(texts["sshs_model_hash"]) == 64
+    assert "lora_adapter_metadata" not in texts
+    assert all(key.startswith("lora_unet_") for key in keys) and any(key.endswith(".alpha") for key in keys)
+    unet = UNet2DConditionModel.from_pretrained(models.catalog.folder("tiny") / "unet")
+    back = read_lora(tmp_path / "lora-kohya.safetensors", unet)
+    ours = read_lora(tmp_path / "lora-diffusers.safetensors")
+    assert back.tensors.keys() == ours.tensors.keys()
+    assert all(torch.equal(back.tensors[key], ours.tensors[key]) for key in ours.tensors)
+
+
+@torch.no_grad()
+def answer(unet: Any) -> torch.Tensor:
+    torch.manual_seed(0)
+    return unet(torch.randn(2, 4, 8, 8), torch.tensor([5, 900]), torch.randn(2, 77, 32)).sample
+
+
+def test_an_export_that_draws_something_else_is_never_saved(
+    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The LoRA's layers get lost on the way: the file is sound, and silently does nothing."""
+
+    def lost(plan: Any, path: Path, catalog: Any) -> dict[str, FileProof]:
+        write_checkpoint(catalog.folder("tiny"), path, "fp16")
+        return {path.name: FileProof(sha256="0" * 64, size_bytes=path.stat().st_size, tensors=425)}
+
+    monkeypatch.setattr(recipe, "_write_whole", lost)
+    target = tmp_path / "out" / "out.safetensors"
+    events: list[Event] = []
+    with pytest.raises(Damaged, match="draws another picture"):
+        for event in export(ExportJob(model="adapted", out=str(target)), models.catalog.workspace, models):
+            events.append(event)
+    assert not any(isinstance(event, Saved) for event in events) and list(target.parent.iterdir()) == []
+
+
+def test_a_file_that_reads_back_differently_is_never_saved(
+    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flip(source: Any, target: Path, *more: Any) -> None:
+        write_checkpoint(source, target, *more)
+        data = bytearray(target.read_bytes())
+        data[-1] ^= 1
+        target.write_bytes(data)
+
+    monkeypatch.setattr(recipe, "write_checkpoint", flip)
+    with pytest.raises(Damaged, match="the numbers of .* differ"):
+        run(models, model="tiny", out=str(tmp_path / "out" / "x.safetensors"))
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_stopping_leaves_nothing(models: Models, tmp_path: Path) -> None:
+    events = export(ExportJob(model="tiny", out=str(tmp_path / "x")), models.catalog.workspace, models)
+    next(event for event in events if isinstance(event, Cell))
+    with pytest.raises(StopRequested):
+        events.throw(StopRequested())
+    assert list(tmp_path.iterdir()) == []
+    assert models.status()["in_use"] == ""
+
+
+def test_what_is_no_lora_and_what_is_not_there(models: Models) -> None:
+    with pytest.raises(BadInput, match="dreamgui extract moved"):
+        run(models, model="moved", format="lora-kohya")
+    with pytest.raises(UnknownName):
+        run(models, model="nobody")
+
+
+def test_without_a_place_it_goes_to_the_workspace(models: Models) -> None:
+    saved = run(models, model="adapted", format="lora-kohya")[-1]
+    assert isinstance(saved, Saved)
+    assert saved.path == models.catalog.workspace.root / "exports" / "adapted-lora-kohya.safetensors"
+
+
+def test_pictures_that_differ_do_not_pass() -> None:
+    grey, white = Image.new("RGB", (8, 8), "grey"), Image.new("RGB", (8, 8), "white")
+    near = Image.new("RGB", (8, 8), (129, 128, 128))
+    assert difference(grey, grey) == (0, 0) and difference(grey, Image.new("RGB", (4, 4))) == (255, 255)
+
+    def passes(export: Image.Image, base: Image.Image | None, rounded: bool) -> bool:
+        return certify("x", "single-file", "fp16", {}, rounded, grey, export, base, "cpu", "y").passed
+
+    assert passes(grey, None, False) and not passes(white, None, True)
+    assert passes(near, None, True) and not passes(near, None, False)
+    # Where the trained model hardly differs from its base, the tolerance is narrower.
+    assert not passes(near, near, True) and passes(near, white, True)
