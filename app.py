@@ -6,6 +6,7 @@ python app.py [--host 127.0.0.1] [--port 7860] [--share] [--login NAME:PASSWORD]
 from __future__ import annotations
 
 import argparse
+import atexit
 import os
 import secrets
 import shutil
@@ -63,7 +64,9 @@ def prepare_environment() -> None:
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     if "GRADIO_TEMP_DIR" not in os.environ:
         sweep_cache_folders()
-        os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix=f"dreamgui-{os.getpid()}-")
+        folder = tempfile.mkdtemp(prefix=f"dreamgui-{os.getpid()}-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        os.environ["GRADIO_TEMP_DIR"] = folder
 
 
 def sweep_cache_folders() -> None:

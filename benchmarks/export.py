@@ -2,8 +2,8 @@
 
     python benchmarks/export.py [--folder DIR] [--runs 2] [--certificate] [--extract RANK]
 
-The floor is reading the folder's three files and writing the same bytes as one file, flushed to the disk. Both are
-measured in turn, in fresh processes, so that neither profits from the other's memory.
+The floor is reading the folder's three files and writing the same bytes as one file, flushed to the disk.
+Both are measured in turn, in fresh processes, so that neither profits from the other's memory.
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ def floor(folder: Path, target: Path) -> None:
 def measured(what: str, folder: Path, target: Path) -> dict[str, float]:
     """Seconds and the highest anonymous memory of one way, in a process of its own."""
     target.unlink(missing_ok=True)
+    os.sync()  # what was written before must not be flushed on this one's time
     command = [sys.executable, __file__, "--child", what, "--folder", str(folder), "--target", str(target)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
@@ -147,7 +148,9 @@ def main() -> None:
             out = root / f"{dtype}.safetensors"
             for path in root.glob(f"{dtype}.*"):
                 path.unlink()
-            results[f"certified_{dtype}"] = job(workspace, models, ExportJob(model=BASE, out=str(out), dtype=dtype))
+            results[f"certified_{dtype}"] = job(
+                workspace, models, ExportJob(model=BASE, out=str(out), dtype=dtype)
+            )
             out.unlink()
     if options.extract:
         make_base(workspace, OTHER, 1)

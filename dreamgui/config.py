@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 Framing = Literal["close-up", "medium", "full"]
 Method = Literal["unet", "lora"]
@@ -53,6 +53,25 @@ def _none_if_blank(value: Any) -> Any:
 
 
 Lines = Annotated[tuple[str, ...], BeforeValidator(_lines)]
+
+
+def _parts(value: Any) -> Any:
+    """A text box holds numbers between spaces, commas or line ends; JSON holds them as a list."""
+    return tuple(re.split(r"[\s,;]+", value.strip(" \t\r\n,;"))) if isinstance(value, str) and value.strip() else value
+
+
+def _within(low: float, high: float) -> AfterValidator:
+    def check(values: tuple[float, ...]) -> tuple[float, ...]:
+        for value in values:
+            if not low <= value <= high:
+                raise ValueError(f"{value:g} isn't between {low:g} and {high:g}")
+        return tuple(dict.fromkeys(values))
+
+    return AfterValidator(check)
+
+
+Ranks = Annotated[tuple[int, ...], BeforeValidator(_parts), _within(1, 256)]
+Rates = Annotated[tuple[float, ...], BeforeValidator(_parts), _within(1e-9, 1)]
 OptionalFolder = Annotated[Path | None, BeforeValidator(_none_if_blank)]
 SourceText = Annotated[str, BeforeValidator(_without_token)]
 
@@ -96,6 +115,7 @@ class CropJob(JobConfig):
     detection_confidence: float = knob(0.5, "Least confidence of a detected face", ge=0.1, le=0.95, fold=True)
     max_enlargement: float = knob(1.5, "A crop may be enlarged by at most this factor", ge=1, le=8, fold=True)
     hold_out: bool = knob(True, "Set one photograph in eight aside, never trained on, to measure likeness", fold=True)
+    out: OptionalFolder = knob(None, "Folder that gets a copy of the data set (empty: none)", fold=True)
 
 
 class ConvertJob(JobConfig):
@@ -210,6 +230,18 @@ class TrainJob(TrainSettings):
         return self.alpha or float(self.rank)
 
 
+class SweepJob(TrainSettings):
+    """Train LoRAs of several ranks and learning rates, and the UNet beside them, from one plan."""
+
+    kind: ClassVar[str] = "sweep"
+    ranks: Ranks = knob((4, 8, 16), "LoRA ranks", min_length=1, max_length=8)
+    learning_rates: Rates = knob((1e-4,), "LoRA learning rates: each rank is trained at each", min_length=1, max_length=8)
+    with_unet: bool = knob(False, "Also train the whole UNet")
+    unet_learning_rate: float | None = knob(None, "The UNet's learning rate (empty: 2e-6)", gt=0, le=1, fold=True, allow_inf_nan=False)
+    prompts: Lines = knob(COMPARE_PROMPTS, "Prompts that likeness is measured with, one a line", fold=True, max_length=20)
+    report: str = knob("", "Name of the sweep; under the same name it goes on (empty: made from the settings)", fold=True)
+
+
 class DrawSettings(JobConfig):
     """What comparing and ControlNet drawing share."""
 
@@ -258,7 +290,8 @@ class ExportJob(JobConfig):
     """Write a model or run as other programs load it, read it back, and prove it with a picture."""
 
     kind: ClassVar[str] = "export"
-    model: str = knob("portraits", "Base model or run", choices="models", positional=True)
+    model: str = knob("portraits", "Base model, run, or a LoRA's .safetensors file", choices="models", positional=True)
+    base: str = knob("", "LoRA file: base model that it is for", choices="bases", fold=True)
     format: ExportFormat = knob("single-file", "Format of the export")
     out: str = knob("", "File or folder to write (empty: the workspace's exports)")
     dtype: Dtype = knob("fp16", "Number format of the saved weights", fold=True)
@@ -269,7 +302,7 @@ class MergeJob(JobConfig):
     """Bake a LoRA into a UNet at a strength; the result is a run of its own."""
 
     kind: ClassVar[str] = "merge"
-    lora: str = knob("", "Run with the LoRA", choices="runs", positional=True)
+    lora: str = knob("", "Run with the LoRA, or a LoRA's .safetensors file", choices="runs", positional=True)
     model: str = knob("", "Base model or run to bake it into (empty: the LoRA's own base)", choices="models")
     weight: float = knob(1.0, "Strength of the LoRA", ge=-2, le=2)
     run: str = knob("", "Name of the result (empty: made from the settings)", fold=True)

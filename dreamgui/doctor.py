@@ -40,7 +40,7 @@ def report(home: Path | None = None) -> int:
     free = shutil.disk_usage(workspace.root).free / 1e9
     print(f"{'workspace':16} {workspace.root} ({free:.0f} GB free)")
     demo = (ASSETS / "demo" / "card.json").is_file()
-    print(f"{'demo model':16} {'bundled' if demo else 'missing: clone the project again'}")
+    print(f"{'demo model':16} {'bundled' if demo else 'not in this copy: see tools/demo_model/README.md'}")
     if found["torch"] != "missing":
         print(f"{'device':16} {_device()}")
     return 0 if demo and "missing" not in found.values() else 1

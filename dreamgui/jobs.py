@@ -100,15 +100,27 @@ class Job:
         """Whether Stop was pressed."""
         return self._stop.is_set()
 
+    @property
+    def since(self) -> str:
+        """The time of day at which it was asked for, as 14:02."""
+        return f"{self.id[9:11]}:{self.id[11:13]}"
+
     def stop(self) -> None:
-        """Ask the job to stop; what it has saved is kept."""
+        """Ask the job to stop; what it has saved is kept. One that still waits ends at once."""
         self._stop.set()
+        with self._news:
+            if self.state == "waiting":
+                with (self.folder / "events.jsonl").open("a", encoding="utf-8") as log:
+                    self._write(log, Cancelled(seconds=0.0))
 
     def run(self, recipe: Run) -> None:
         """Run the recipe to its end and write every event: called by the worker only."""
+        with self._news:
+            if self.ended:
+                return
+            self.state = "running"
         began = time.monotonic()
         with FileLock(self.folder / ".lock"), (self.folder / "events.jsonl").open("a", encoding="utf-8") as log:
-            self.state = "running"
             try:
                 for event in self._drive(recipe):
                     self._write(log, event)
@@ -216,7 +228,8 @@ class Jobs:
         with self._lock:
             if busy := self.active(config.kind):
                 raise AlreadyRunning(
-                    f"A {config.kind.replace('_', ' ')} job is already {busy[0].state} ({busy[0].id}).",
+                    f"A {config.kind.replace('_', ' ')} job is already {busy[0].state}, since {busy[0].since} "
+                    f"({busy[0].id}).",
                     "Follow it in its tab, stop it, or wait until it has ended.",
                 )
             job = self._new(config, owner)

@@ -68,8 +68,10 @@ def test_stop_while_waiting_never_starts(workspace: Workspace) -> None:
     first, second = jobs.submit(TrainJob()), jobs.submit(ConvertJob())
     assert second.state == "waiting" and jobs.ahead(second) == [first]
     second.stop()
+    assert second.state == "cancelled" and isinstance(second.wait(), Cancelled) and len(second.events()) == 1
     first.stop()
-    assert isinstance(second.wait(), Cancelled) and len(second.events()) == 1
+    assert isinstance(jobs.submit(ConvertJob()).wait(), Done)
+    assert len(second.events()) == 1
 
 
 def test_errors_end_the_job_in_a_sentence(workspace: Workspace) -> None:

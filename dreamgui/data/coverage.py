@@ -120,6 +120,8 @@ def _to_drop(used: Sequence[Entry]) -> list[str]:
         if quality and quality.twin and quality.twin not in there:
             doubts = [doubt for doubt in doubts if quality.twin not in doubt]
         if doubts:
-            sentences.append(f"Look at {entry.file} ({entry.source}), perhaps drop it: {', '.join(doubts)}.")
+            sentences.append(
+                f"Look at {entry.file} ({entry.source}) and drop it if it is so: {', '.join(doubts)}."
+            )
     further = len(sentences) - _NAMED
     return sentences[:_NAMED] + ([f"{further} more crops have such doubts."] if further > 0 else [])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +12,16 @@ from PIL import Image
 from dreamgui.data.faces import Face, detect_faces
 from dreamgui.data.framing import Placement, choose_subject, prominence
 from dreamgui.data.jpeg import without_metadata
-from dreamgui.data.photos import View, load_view, photo_bytes, read_header, shown_name
+from dreamgui.data.photos import View, load_square, load_view, photo_bytes, read_header, shown_name
 from dreamgui.data.subject import agreement, find_person
 from dreamgui.data.twins import perceptual_hash
 from dreamgui.errors import BadPhoto
 from dreamgui.evaluate.identity import embed_face
-from dreamgui.workspace import write_atomic
 
 LEAST_FACE_PX = 24.0
 _VIEW_PX = 1500
 _FIRST_LOOK = 0.05
 _MOST_EMBEDDED = 12
-_SPARE_PIXELS = 1.5
 
 
 @dataclass(frozen=True)
@@ -141,10 +138,11 @@ def _scaled(faces: Sequence[Face], scale: float) -> list[Face]:
 def _keep(path: Path, target: Path, name: str) -> tuple[Path, View]:
     """The copy, and a view of it that is large enough for a first look."""
     header = read_header(path, name)
+    target.parent.mkdir(parents=True, exist_ok=True)
     if header.kind == "JPEG":
         kept = target.with_suffix(".jpg")
         try:
-            write_atomic(kept, without_metadata(path.read_bytes(), header.orientation))
+            kept.write_bytes(without_metadata(path.read_bytes(), header.orientation))
             return kept, load_view(kept, _VIEW_PX, name)
         except (ValueError, BadPhoto):
             # Its segments are strange, or it is damaged: then decoding it as it came says why.
@@ -152,7 +150,7 @@ def _keep(path: Path, target: Path, name: str) -> tuple[Path, View]:
     lossless = header.kind == "PNG"
     kept = target.with_suffix(".png" if lossless else ".jpg")
     image = load_view(path, name=name).image
-    write_atomic(kept, photo_bytes(image, lossless))
+    kept.write_bytes(photo_bytes(image, lossless))
     parts = max(1, max(image.size) // _VIEW_PX)
     return kept, View(image if parts == 1 else image.reduce(parts), image.size)
 
@@ -169,31 +167,6 @@ def square_crop(image: Image.Image, box: tuple[int, int, int, int], size_px: int
     return image.resize((size_px, size_px), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
 
 
-def cut_square(kept: Path, box: tuple[int, int, int, int], size_px: int) -> Image.Image:
-    """The square ``box`` of a kept photograph at ``size_px`` a side.
-
-    A large JPEG is decoded at a part of its size that still has more pixels than the crop.
-
-    Args:
-        kept: the copy of the photograph.
-        box: x0, y0, x1, y1 in pixels of the whole, upright photograph.
-        size_px: side of the crop.
-
-    Raises:
-        BadPhoto: the copy can't be read.
-        ValueError: as :func:`square_crop`.
-    """
-    longer = max(read_header(kept).size)
-    view = load_view(kept, ceil(longer * _SPARE_PIXELS * size_px / (box[2] - box[0])))
-    if view.image.size == view.size:
-        return square_crop(view.image, box, size_px)
-    if box[2] - box[0] != box[3] - box[1] or min(box) < 0 or box[2] > view.size[0] or box[3] > view.size[1]:
-        raise ValueError(f"{box} is no square inside {view.size}")
-    across, down = (part / whole for part, whole in zip(view.image.size, view.size, strict=True))
-    part = (box[0] * across, box[1] * down, box[2] * across, box[3] * down)
-    return view.image.resize((size_px, size_px), Image.Resampling.LANCZOS, box=part, reducing_gap=3.0)
-
-
 def cut(photograph: Photograph, placements: Sequence[Placement], size_px: int) -> list[Image.Image]:
     """The crops of one photograph, from its kept copy, in the order of the placements."""
-    return [cut_square(photograph.kept, placement.box, size_px) for placement in placements]
+    return [load_square(photograph.kept, placement.box, size_px) for placement in placements]

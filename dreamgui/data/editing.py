@@ -10,11 +10,10 @@ from typing import Any
 from PIL import Image
 
 from dreamgui.config import Framing
-from dreamgui.data.crop import cut_square
 from dreamgui.data.entry import Entry, Sheet, Step
 from dreamgui.data.faces import Face
 from dreamgui.data.framing import Placement, place, placements
-from dreamgui.data.photos import photo_bytes
+from dreamgui.data.photos import load_square, photo_bytes
 from dreamgui.data.quality import Quality, measure
 from dreamgui.data.store import Store
 from dreamgui.errors import BadPhoto, OutOfRange, UnknownName
@@ -144,7 +143,7 @@ class Editable:
             ) from reason
 
     def _cut(self, entry: Entry) -> Image.Image:
-        return cut_square(self._upload(entry), entry.box, self.size_px)
+        return load_square(self._upload(entry), entry.box, self.size_px)
 
     def _upload(self, entry: Entry) -> Path:
         path = self.folder.parent.parent / "uploads" / self._sheet.uploads / entry.upload
@@ -156,9 +155,22 @@ class Editable:
         return path
 
 
+def rounded(face: Face) -> Face:
+    """The same face in tenths of a pixel."""
+    x0, y0, x1, y1 = (round(value, 1) for value in face.box)
+    points = tuple((round(x, 1), round(y, 1)) for x, y in face.landmarks)
+    return Face((x0, y0, x1, y1), round(face.score, 4), points)
+
+
 def of_face(face: Face, others: Sequence[Face]) -> dict[str, Any]:
     """An entry's fields that tell the subject and the further faces."""
-    return {"face": face.box, "score": face.score, "landmarks": face.landmarks, "others": tuple(others)}
+    face = rounded(face)
+    return {
+        "face": face.box,
+        "score": face.score,
+        "landmarks": face.landmarks,
+        "others": tuple(rounded(other) for other in others),
+    }
 
 
 def of_placement(placement: Placement) -> dict[str, Any]:

@@ -76,7 +76,7 @@ class Entry(BaseModel):
     @property
     def warnings(self) -> tuple[str, ...]:
         """What speaks against this crop, in a few words each."""
-        doubts = ("someone else?",) if self.someone_else else ()
+        doubts = ("perhaps someone else",) if self.someone_else else ()
         return doubts + (self.quality.warnings if self.quality else ())
 
     @property

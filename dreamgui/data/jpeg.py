@@ -15,6 +15,7 @@ _START, _END, _SCAN = 0xD8, 0xD9, 0xDA
 _APP2, _APP14, _COMMENT = 0xE2, 0xEE, 0xFE
 _PROFILE = b"ICC_PROFILE\0"
 # In a scan's data 0xFF is followed by 0 or a restart marker; anything else ends it.
+_SCAN_END = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
 
 
@@ -46,7 +47,7 @@ def without_metadata(data: bytes, orientation: int) -> bytes:
             raise ValueError("a segment is longer than the file")
         content = data[begin:position]
         if marker == _SCAN:
-            following = _MARKER.search(data, position)
+            following = _SCAN_END.search(data, position)
             position = following.start() if following else len(data)
             content = data[begin:position]
         if _is_needed(marker, content[2:]):

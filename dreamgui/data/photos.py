@@ -152,14 +152,76 @@ def _opened(path: Path, name: str) -> Iterator[tuple[Image.Image, str]]:
 def _load(path: Path, name: str, view_px: int | None) -> View:
     with _opened(path, name) as (image, kind):
         size, orientation = image.size, _orientation(image)
-        if kind == "JPEG" and view_px:
-            parts = max(part for part in (1, 2, 4, 8) if part == 1 or max(size) // part >= view_px)
-            image.draft(None, (size[0] // parts, size[1] // parts))
-        image.load()
-        rgb = _to_rgb(image)
-    turn = _UPRIGHT.get(orientation)
-    upright = size[::-1] if orientation >= 5 else size
-    return View(rgb if turn is None else rgb.transpose(turn), upright)
+        _decode(image, kind, view_px)
+        turn = _UPRIGHT.get(orientation)
+        rgb = _to_rgb(image if turn is None else image.transpose(turn))
+    return View(rgb, size[::-1] if orientation >= 5 else size)
+
+
+def _decode(image: Image.Image, kind: str, view_px: float | None) -> None:
+    if kind == "JPEG" and view_px:
+        width, height = image.size
+        parts = max(part for part in (1, 2, 4, 8) if part == 1 or max(image.size) // part >= view_px)
+        image.draft(None, (width // parts, height // parts))
+    image.load()
+
+
+def load_square(path: Path, box: tuple[int, int, int, int], size_px: int) -> Image.Image:
+    """A square of a photograph at ``size_px`` a side, by Lanczos, as if cut out of :func:`load_image`.
+
+    The square is cut out first and turned upright then; a large JPEG is decoded at a part of its size that
+    still has as many pixels as the square.
+
+    Args:
+        path: the file.
+        box: x0, y0, x1, y1 in pixels of the whole, upright photograph.
+        size_px: side of the result.
+
+    Raises:
+        BadPhoto: as :func:`load_image`.
+        ValueError: the box isn't square or leaves the photograph: nothing is ever padded or stretched.
+    """
+    name = shown_name(path)
+    try:
+        with _opened(path, name) as (image, kind):
+            stored, orientation = image.size, _orientation(image)
+            x0, y0, x1, y1 = _in_file(box, stored, orientation)
+            if x1 - x0 != y1 - y0 or min(x0, y0) < 0 or x1 > stored[0] or y1 > stored[1]:
+                raise _NoSquareError(f"{box} is no square inside {stored}")
+            _decode(image, kind, max(stored) * size_px / (x1 - x0))
+            across, down = (part / whole for part, whole in zip(image.size, stored, strict=True))
+            picture = image if image.mode in ("RGB", "L") else _to_rgb(image)
+            square = picture.resize(
+                (size_px, size_px),
+                Image.Resampling.LANCZOS,
+                box=(x0 * across, y0 * down, x1 * across, y1 * down),
+                reducing_gap=3.0,
+            )
+            turn = _UPRIGHT.get(orientation)
+            return _to_rgb(square if turn is None else square.transpose(turn))
+    except _NoSquareError as error:
+        raise ValueError(str(error)) from error
+    except _DECODE_ERRORS as error:
+        raise _unreadable(name, error) from error
+
+
+class _NoSquareError(Exception):
+    pass
+
+
+def _in_file(
+    box: tuple[int, int, int, int], stored: tuple[int, int], orientation: int
+) -> tuple[int, int, int, int]:
+    """Where a box of the upright photograph lies in the photograph as it is stored."""
+    x0, y0, x1, y1 = box
+    if orientation >= 5:
+        x0, y0, x1, y1 = y0, x0, y1, x1
+    width, height = stored
+    if orientation in (2, 3, 7, 8):
+        x0, x1 = width - x1, width - x0
+    if orientation in (3, 4, 6, 7):
+        y0, y1 = height - y1, height - y0
+    return x0, y0, x1, y1
 
 
 def _unreadable(name: str, error: Exception) -> BadPhoto:

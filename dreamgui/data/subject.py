@@ -8,7 +8,8 @@ import numpy as np
 
 from dreamgui.evaluate.identity import SAME_PERSON_DISTANCE
 
-_SURELY_SAME = 0.5
+_SURELY_SAME = 0.42
+_ONE_OF_THEM = 0.52
 _ROUNDS = 5
 Embeddings = Sequence[np.ndarray | None]
 
@@ -17,8 +18,8 @@ def majority(photographs: Sequence[Embeddings], weights: Sequence[Sequence[float
     """The mean embedding of the person who is in the most photographs.
 
     Each face asks in how many other photographs somebody looks like it; the one with the most wins, and where
-    two people are always together the one who is shown larger. Then the mean over that person's faces and
-    the choice of those faces are repeated until they stay the same.
+    two people are always together the one who is shown larger. Then the mean over that person's faces and the
+    choice of those faces are repeated until they stay the same.
 
     Args:
         photographs: the embeddings [128] of each photograph's faces; None for a face without one.
@@ -40,10 +41,13 @@ def majority(photographs: Sequence[Embeddings], weights: Sequence[Sequence[float
     shown = np.array([weight for _, _, weight in faces])
     squares = (table**2).sum(axis=1)
     distances = np.sqrt(np.maximum(squares[:, None] + squares[None] - 2 * table @ table.T, 0))
-    alike = distances < _SURELY_SAME
-    support = np.array([len(set(owners[row])) + 0.5 * float(shown[row].mean()) for row in alike])
+    nearness = np.stack(
+        [_nearness(distances, shown, owners == number) for number in np.unique(owners)], axis=1
+    )
+    nearness[np.arange(len(faces)), np.unique(owners, return_inverse=True)[1]] = 0
+    support = nearness.sum(axis=1)
     seed = int(support.argmax())
-    if support[seed] < 2:
+    if support[seed] <= 0:
         return None
     mean = table[seed]
     chosen: tuple[int, ...] = ()
@@ -55,11 +59,21 @@ def majority(photographs: Sequence[Embeddings], weights: Sequence[Sequence[float
     return mean
 
 
+def _nearness(distances: np.ndarray, shown: np.ndarray, these: np.ndarray) -> np.ndarray:
+    """How much each face [N] is supported by one photograph: 1 where the face in it that is most like it is
+    surely the same person's, falling to 0 where it is somebody else's; a bit more where both are large."""
+    columns = distances[:, these]
+    best = columns.argmin(axis=1)
+    nearest = columns[np.arange(len(columns)), best]
+    alike = np.clip((SAME_PERSON_DISTANCE - nearest) / (SAME_PERSON_DISTANCE - _SURELY_SAME), 0, 1)
+    return alike * (1 + 0.3 * (shown + shown[these][best]))
+
+
 def _nearest_each(distances: np.ndarray, owners: np.ndarray) -> tuple[int, ...]:
     """The nearest face of each photograph, where it is near enough."""
     best: dict[int, int] = {}
     for face, owner in enumerate(owners):
-        if distances[face] < _SURELY_SAME and distances[face] < distances[best.get(int(owner), face)] + 1e-9:
+        if distances[face] < _ONE_OF_THEM and distances[face] < distances[best.get(int(owner), face)] + 1e-9:
             best[int(owner)] = face
     return tuple(sorted(best.values()))
 

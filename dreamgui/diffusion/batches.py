@@ -108,7 +108,9 @@ def validation_batches(
     device = pictures.mean.device
     return [
         _gathered([(pictures, one)], send(s, device), send(n, device), send(t, device), len(one))
-        for one, s, n, t in zip(*(each.split(size) for each in (which, spread, noise, timesteps)), strict=True)
+        for one, s, n, t in zip(
+            *(each.split(size) for each in (which, spread, noise, timesteps)), strict=True
+        )
     ]
 
 

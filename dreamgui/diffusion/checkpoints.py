@@ -74,14 +74,14 @@ class Checkpoint:
             training.average.updates = self.numbers["updates"]
             for name, value in self._of("average").items():
                 training.average.weights[name].copy_(value)
-        restore_state(
-            training.optimizer, training.trained, self._of("optimizer"), self.numbers["optimizer"]
-        )
+        restore_state(training.optimizer, training.trained, self._of("optimizer"), self.numbers["optimizer"])
         training.scaler.load_state_dict(self.numbers["scaler"])
 
     def _of(self, kind: str) -> dict[str, Tensor]:
         prefix = f"{kind}/"
-        return {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}
+        return {
+            key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)
+        }
 
 
 class MovementGuard:
@@ -182,7 +182,9 @@ class Checkpoints:
 
     def _by_quality(self) -> list[Path]:
         """Folders of measured checkpoints, the best first."""
-        measured = [(quality, folder) for folder in self._folders() if (quality := _quality(folder)) is not None]
+        measured = [
+            (quality, folder) for folder in self._folders() if (quality := _quality(folder)) is not None
+        ]
         return [folder for _, folder in sorted(measured)]
 
     def _folders(self) -> list[Path]:
@@ -250,4 +252,3 @@ def _row(loss: Loss) -> tuple[float, ...]:
 def _loss(row: Sequence[float]) -> Loss:
     step, instance, prior, *rest = row
     return Loss(int(step), instance, None if math.isnan(prior) else prior, *rest)
-

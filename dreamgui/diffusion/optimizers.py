@@ -21,10 +21,12 @@ _PACKAGES = {"adamw-8bit": "bitsandbytes", "prodigy": "prodigyopt", "schedule-fr
 def make_optimizer(name: OptimizerName, groups: Groups) -> torch.optim.Optimizer:
     """An optimizer over groups of weights, each with its own learning rate, which is 0 until it is set.
 
-    - ``adamw``: with the settings of diffusers' DreamBooth script, in one fused pass where the device has it;
-    - ``adamw-8bit``: Dettmers et al. 2021, https://arxiv.org/abs/2110.02861, its state in a quarter the memory;
-    - ``prodigy``: Mishchenko and Defazio 2023, https://arxiv.org/abs/2306.06101, finds its own rate (give it 1);
-    - ``schedule-free``: Defazio et al. 2024, https://arxiv.org/abs/2405.15682, AdamW that averages by itself.
+    - ``adamw``: with the settings of diffusers' DreamBooth script, in one fused pass where the device has it
+    - ``adamw-8bit``: its state in a quarter of the memory (Dettmers et al. 2021,
+      https://arxiv.org/abs/2110.02861)
+    - ``prodigy``: finds its own rate, so give it 1 (Mishchenko and Defazio 2023,
+      https://arxiv.org/abs/2306.06101)
+    - ``schedule-free``: AdamW that averages by itself (Defazio et al. 2024, https://arxiv.org/abs/2405.15682)
 
     Raises:
         BadInput: its library isn't installed, or doesn't work on this device.

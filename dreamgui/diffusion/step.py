@@ -136,7 +136,7 @@ class TrainingStep:
 
     @contextmanager
     def settled(self) -> Iterator[None]:
-        """Inside the block the model has the weights to draw with and to keep: the average where there is one.
+        """Inside the block the model has the weights to draw with and to keep: their average if there is one.
 
         A schedule-free optimizer has an average of its own.
         """
@@ -168,7 +168,9 @@ class TrainingStep:
         for part in batch.split(self.settings.accumulate):
             losses = self.losses(part)
             self.scaler.scale(losses.total / self.settings.accumulate).backward()
-            measured.append(torch.stack([each for each in (losses.instance, losses.prior) if each is not None]))
+            measured.append(
+                torch.stack([each for each in (losses.instance, losses.prior) if each is not None])
+            )
         return torch.stack(measured).detach().mean(dim=0)
 
     def _update(self) -> Tensor:
@@ -187,7 +189,7 @@ class TrainingStep:
         return norm
 
     def _fused_update(self) -> Tensor:
-        """The fused AdamW clips on its way, and leaves a step out by itself: the hooks that loss scaling uses."""
+        """The fused AdamW clips on its way and leaves a broken step out, by loss scaling's hooks."""
         norm = nn.utils.get_total_norm(self._gradients(), foreach=True)
         optimizer: Any = self.optimizer
         optimizer.grad_scale = (norm / self.settings.max_grad_norm).clamp(min=1.0)

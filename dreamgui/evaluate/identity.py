@@ -23,6 +23,7 @@ from dreamgui.errors import BadPhoto, Damaged
 
 SAME_PERSON_DISTANCE = 0.6
 """Below this distance two photographs show the same person, says the network's author."""
+_MARGIN = 1.0
 _LOCK = threading.Lock()
 
 
@@ -41,8 +42,13 @@ def embed_face(image: Image.Image, face: Face | None = None) -> np.ndarray | Non
     if face is None:
         return None
     rectangle, predictor, network = _dlib_models()
-    pixels = np.ascontiguousarray(image.convert("RGB"))
-    box = rectangle(*(round(value) for value in face.box))
+    # The network looks at little more than the face; all of a large photograph would only be copied.
+    margin = round(face.size_px * _MARGIN)
+    left, top = max(0, round(face.box[0]) - margin), max(0, round(face.box[1]) - margin)
+    right, bottom = (round(face.box[2]) + margin, round(face.box[3]) + margin)
+    around = image.crop((left, top, min(image.width, right), min(image.height, bottom)))
+    pixels = np.ascontiguousarray(around.convert("RGB"))
+    box = rectangle(*(round(value) for value in face.moved(-left, -top).box))
     with _LOCK:
         return np.asarray(network.compute_face_descriptor(pixels, predictor(pixels, box)), np.float32)
 

@@ -55,8 +55,8 @@ class ModelCard(Card):
 
 
 class RunCard(Card):
-    """``runs/NAME/run.json``. ``rank`` and ``alpha`` are None for a full UNet; ``job`` is the TrainJob as
-    JSON."""
+    """``runs/NAME/run.json``. ``rank`` and ``alpha`` are None for a full UNet; ``loss`` is the last steps'
+    mean and ``validation`` the last loss on held-out photographs; ``job`` is the TrainJob as JSON."""
 
     name: str
     kind: Method
@@ -69,6 +69,8 @@ class RunCard(Card):
     seconds: float = 0.0
     file_bytes: int = 0
     finished: bool = False
+    loss: float | None = None
+    validation: float | None = None
     job: dict[str, Any] = {}
 
 

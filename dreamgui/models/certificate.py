@@ -1,14 +1,14 @@
-"""The proof that an export is what it claims: read back from the disk, and drawn through by diffusers' loaders.
+"""The proof that an export is what it claims: read back, and drawn through by diffusers' own loaders.
 
 Three checks, all recorded: every tensor on the disk is bitwise the one that should be there; each file's
-SHA-256; and one fixed picture, drawn through the export as diffusers itself loads it, against the same picture
-drawn by the live model.
+SHA-256; and one fixed picture, drawn through the export as diffusers itself loads it, against the same
+picture drawn by the live model.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,9 +91,9 @@ class Certificate(Card):
         """The certificate in one sentence."""
         tensors = sum(proof.tensors for proof in self.files.values())
         return (
-            f"Certified: {tensors} tensors read back bitwise; loaded by {self.reader}, it draws the live model's "
-            f"picture (channels differ by {self.mean_difference:.3f} on average, {self.max_difference:.0f} at "
-            f"most; {self.tolerance_mean:g} and {self.tolerance_max:g} pass)."
+            f"Certified: {tensors} tensors read back bitwise; loaded by {self.reader}, it draws the live "
+            f"model's picture (channels differ by {self.mean_difference:.3f} on average, "
+            f"{self.max_difference:.0f} at most; {self.tolerance_mean:g} and {self.tolerance_max:g} pass)."
         )
 
 
@@ -155,7 +155,7 @@ def difference(first: Image.Image, second: Image.Image) -> tuple[float, float]:
     return float(gap.max()), round(float(gap.mean()), 6)
 
 
-def read_back(path: Path, expected: Iterable[Entry] | Mapping[str, Tensor]) -> FileProof:
+def read_back(path: Path, expected: Sequence[Entry] | Mapping[str, Tensor]) -> FileProof:
     """Open a written file again: exactly these keys, shapes and numbers must be in it, bit by bit.
 
     Raises:
@@ -178,7 +178,9 @@ def read_back(path: Path, expected: Iterable[Entry] | Mapping[str, Tensor]) -> F
 
 def _require_equal(path: Path, key: str, entry: Entry, found: Tensor) -> None:
     if found.dtype != entry.dtype or tuple(found.shape) != entry.shape:
-        raise _wrong(path, f"{key} is {list(found.shape)} in {found.dtype}, not {list(entry.shape)} in {entry.dtype}")
+        raise _wrong(
+            path, f"{key} is {list(found.shape)} in {found.dtype}, not {list(entry.shape)} in {entry.dtype}"
+        )
     if not torch.equal(_bits(found), _bits(entry.read())):
         raise _wrong(path, f"the numbers of {key} differ")
 
@@ -189,7 +191,7 @@ def _bits(tensor: Tensor) -> Tensor:
     return tensor.contiguous().view(kinds[tensor.dtype.itemsize])
 
 
-def _entries(expected: Iterable[Entry] | Mapping[str, Tensor]) -> dict[str, Entry]:
+def _entries(expected: Sequence[Entry] | Mapping[str, Tensor]) -> dict[str, Entry]:
     if not isinstance(expected, Mapping):
         return {entry.key: entry for entry in expected}
     return {
@@ -199,4 +201,7 @@ def _entries(expected: Iterable[Entry] | Mapping[str, Tensor]) -> dict[str, Entr
 
 
 def _wrong(path: Path, why: str) -> Damaged:
-    return Damaged(f"{path.name} reads back differently from what was written: {why}.", "Check the disk and export again.")
+    return Damaged(
+        f"{path.name} reads back differently from what was written: {why}.",
+        "Check the disk and export again.",
+    )

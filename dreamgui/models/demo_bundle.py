@@ -12,15 +12,25 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from dreamgui.assets import asset
-from dreamgui.errors import Damaged
+from dreamgui.errors import Damaged, UnknownName
 from dreamgui.workspace import new_folder
 
 MODEL_FILE = "portraits.safetensors"
 
 
 def demo_card() -> dict[str, Any]:
-    """assets/demo/card.json: ``size_px``, ``recommended``, and how the model was made."""
-    return json.loads(asset("demo/card.json").read_text(encoding="utf-8"))
+    """assets/demo/card.json: ``size_px``, ``recommended``, and how the model was made.
+
+    Raises:
+        UnknownName: this copy of the program has no bundled model.
+    """
+    path = asset("demo") / "card.json"
+    if not path.is_file():
+        raise UnknownName(
+            "The bundled demo model isn't in this copy of DreamGUI.",
+            "Convert a checkpoint of your own, or make the model with tools/demo_model (half an hour on a GPU).",
+        )
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def demo_photos() -> list[Path]:
@@ -39,8 +49,10 @@ def assemble(target: Path) -> Path:
     """Write the bundled checkpoint as one single file (LDM's layout, fp16) at ``target``.
 
     Raises:
+        UnknownName: this copy of the program has no bundled model.
         Damaged: parts are missing.
     """
+    demo_card()
     parts = sorted(asset("demo").glob("portraits-*-of-*.safetensors"))
     total = int(parts[0].stem.rsplit("-of-", 1)[1]) if parts else 0
     if not parts or len(parts) != total:
@@ -53,7 +65,8 @@ def assemble(target: Path) -> Path:
         tensors |= load_file(part)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.part")
-    save_file(tensors, temporary, {"format": "pt", "dreamgui": "the bundled demo model"})
+    # One key only: safetensors writes several in random order, and the file's hash must not change.
+    save_file(tensors, temporary, {"format": "pt"})
     temporary.replace(target)
     return target
 

@@ -136,7 +136,7 @@ def _receive(
         while file.tell() < have:
             digest.update(file.read(min(_CHUNK_BYTES, have - file.tell())))
         told = 0.0
-        for chunk in response.iter_raw(_CHUNK_BYTES):
+        for chunk in response.iter_raw():
             file.write(chunk)
             digest.update(chunk)
             have += len(chunk)

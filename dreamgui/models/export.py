@@ -25,7 +25,7 @@ from dreamgui.models.export_stream import Entry, cast, write_stream
 from dreamgui.models.header import read_header
 from dreamgui.models.layout import PARTS, POSITION_IDS, TEXT_MODEL, Part, read_layout
 from dreamgui.models.lora_files import read_lora
-from dreamgui.models.merge import LowRank, added, low_ranks, require_layers
+from dreamgui.models.merge import LowRank, added, low_ranks, require_layers, text_low_ranks
 from dreamgui.models.single_file import DTYPES, WEIGHTS
 
 _CONFIGS = ("unet", "vae", "text_encoder", "scheduler", "tokenizer")
@@ -38,12 +38,15 @@ class ModelFiles:
     Attributes:
         base: the diffusers folder with configs, tokenizer, VAE and text encoder.
         unet: the UNet's file, the base's own or a run's.
-        layers: what a LoRA adds to the UNet, by layer; ``strength`` multiplies it.
+        text_encoder: a run's own, where it trained one.
+        layers: what a LoRA does to the UNet, by layer, at ``strength``; ``text_layers`` to the text encoder.
     """
 
     base: Path
     unet: Path
+    text_encoder: Path | None = None
     layers: Mapping[str, LowRank] = field(default_factory=dict)
+    text_layers: Mapping[str, LowRank] = field(default_factory=dict)
     strength: float = 1.0
 
     @classmethod
@@ -56,13 +59,23 @@ class ModelFiles:
         """
         catalog.card(spec.base)
         base = catalog.folder(spec.base)
-        unet = catalog.run_file(spec.unet_run) if spec.unet_run else base / UNET_FILE
-        layers = low_ranks(read_lora(catalog.run_file(spec.lora_run))) if spec.lora_run else {}
-        require_layers(layers, unet)
-        return cls(base, unet, layers, spec.lora_scale)
+        if spec.lora_run:
+            lora = read_lora(catalog.run_file(spec.lora_run))
+            layers, text_layers = low_ranks(lora), text_low_ranks(lora)
+            files = cls(base, base / UNET_FILE, None, layers, text_layers, spec.lora_scale)
+            require_layers(layers, files.file("unet"))
+            require_layers(text_layers, files.file("text_encoder"))
+            return files
+        if not spec.unet_run:
+            return cls(base, base / UNET_FILE)
+        unet = catalog.run_file(spec.unet_run)
+        own = unet.parent.parent / WEIGHTS["text_encoder"]
+        return cls(base, unet, own if own.is_file() else None)
 
     def file(self, part: Part) -> Path:
         """The safetensors file of a part."""
+        if part == "text_encoder" and self.text_encoder:
+            return self.text_encoder
         return self.unet if part == "unet" else self.base / WEIGHTS[part]
 
 
@@ -92,7 +105,9 @@ def write_folder(source: Path | ModelFiles, target: Path, dtype: Dtype | None = 
     files = _files(source)
     target.mkdir(parents=True, exist_ok=True)
     for name in _CONFIGS:
-        shutil.copytree(files.base / name, target / name, ignore=shutil.ignore_patterns("*.safetensors", ".*"))
+        shutil.copytree(
+            files.base / name, target / name, ignore=shutil.ignore_patterns("*.safetensors", ".*")
+        )
     shutil.copy(files.base / "model_index.json", target)
     for part in PARTS:
         with part_entries(files, part, dtype) as entries:
@@ -106,7 +121,8 @@ def checkpoint_entries(files: ModelFiles, dtype: Dtype | None) -> Iterator[list[
     with ExitStack() as stack:
         readers = {part: _Reader(stack, files, part, dtype) for part in PARTS}
         entries = [
-            readers[slot.part].entry(key, slot.key, slot.shape, slot.ldm_shape) for key, slot in layout.items()
+            readers[slot.part].entry(key, slot.key, slot.shape, slot.ldm_shape)
+            for key, slot in layout.items()
         ]
         length = _positions(files.base)
         entries.append(Entry(POSITION_IDS, (1, length), torch.int64, lambda: torch.arange(length)[None]))
@@ -136,7 +152,8 @@ class _Reader:
         except (OSError, SafetensorError) as error:
             raise Damaged(f"{self._path} can't be read: {error}.", "Convert the model again.") from error
         self._dtype = DTYPES[dtype] if dtype else None
-        self._layers = files.layers if part == "unet" else {}
+        layers = {"unet": files.layers, "text_encoder": files.text_layers}
+        self._layers: Mapping[str, LowRank] = layers.get(part, {})
         self._strength = files.strength
 
     def entry(self, key: str, slot: str, shape: tuple[int, ...], target_shape: tuple[int, ...]) -> Entry:
@@ -149,10 +166,10 @@ class _Reader:
                 "Convert the model or train the run again.",
             )
         dtype = self._dtype or self._file.get_tensor(own).dtype
-        return Entry(key, target_shape, dtype, partial(self._read, own, dtype, target_shape))
+        return Entry(key, target_shape, dtype, partial(self._read, own, slot, dtype, target_shape))
 
-    def _read(self, own: str, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
-        tensor = added(own, self._file.get_tensor(own), self._layers, self._strength)
+    def _read(self, own: str, slot: str, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
+        tensor = added(slot, self._file.get_tensor(own), self._layers, self._strength)
         return cast(own, tensor, dtype).reshape(shape)
 
 

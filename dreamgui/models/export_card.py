@@ -7,24 +7,19 @@ import json
 from dreamgui.models.cards import ModelCard, RunCard
 from dreamgui.models.certificate import Certificate
 
+_PYTHON = "```python\n{}\n```"
 _USE = {
-    "single-file": """Put `{file}` into `models/Stable-diffusion` (A1111, Forge) or `models/checkpoints` (ComfyUI), or:
-
-```python
-pipe = StableDiffusionPipeline.from_single_file("{file}")
-```""",
-    "diffusers": """```python
-pipe = StableDiffusionPipeline.from_pretrained("{file}")
-```""",
-    "lora-kohya": """Put `{file}` into `models/Lora` (A1111, Forge) or `models/loras` (ComfyUI) and write `<lora:{stem}:1>`.""",
-    "lora-diffusers": """```python
-pipe.load_lora_weights(".", weight_name="{file}")
-```""",
+    "single-file": "Put `{file}` into `models/Stable-diffusion` (A1111, Forge) or `models/checkpoints` "
+    "(ComfyUI), or:\n\n" + _PYTHON.format('pipe = StableDiffusionPipeline.from_single_file("{file}")'),
+    "diffusers": _PYTHON.format('pipe = StableDiffusionPipeline.from_pretrained("{file}")'),
+    "lora-kohya": "Put `{file}` into `models/Lora` (A1111, Forge) or `models/loras` (ComfyUI) and write "
+    "`<lora:{stem}:1>` into the prompt.",
+    "lora-diffusers": _PYTHON.format('pipe.load_lora_weights(".", weight_name="{file}")'),
 }
 
 
 def single_file_texts(base: ModelCard, run: RunCard | None) -> dict[str, str]:
-    """Texts for the header of a whole model: what it is, what it was made from, and the training's settings."""
+    """Texts for a whole model's header: what it is, what it was made from, and the training's settings."""
     texts = {
         "modelspec.sai_model_spec": "1.0.0",
         "modelspec.architecture": "stable-diffusion-v1",
@@ -35,15 +30,16 @@ def single_file_texts(base: ModelCard, run: RunCard | None) -> dict[str, str]:
     return {**texts, "dreamgui_job": json.dumps(run.job)} if run else texts
 
 
-def model_card(
-    base: ModelCard, run: RunCard | None, pictures: int | None, certificate: Certificate
-) -> str:
+def model_card(base: ModelCard, run: RunCard | None, pictures: int | None, certificate: Certificate) -> str:
     """The README.md of an export, in the form that model hubs read."""
     file = next(iter(certificate.files)) if len(certificate.files) == 1 else "."
     rows = {"Base model": base.name, "SHA-256 of the base": base.sha256 or "unknown", **_facts(run, pictures)}
     rows |= {f"SHA-256 of `{name}`": proof.sha256 for name, proof in certificate.files.items()}
     table = "\n".join(f"| {name} | {value} |" for name, value in rows.items())
-    tags = "".join(f"- {tag}\n" for tag in ("stable-diffusion", "text-to-image", *(["lora"] if "lora" in certificate.format else [])))
+    tags = "".join(
+        f"- {tag}\n"
+        for tag in ("stable-diffusion", "text-to-image", *(["lora"] if "lora" in certificate.format else []))
+    )
     return f"""---
 base_model: {base.name}
 library_name: diffusers
@@ -64,7 +60,8 @@ Stable Diffusion 1.5, {certificate.format}, {certificate.dtype}, made with {cert
 {_prompt(run)}## Certificate
 
 {certificate.sentence}
-Prompt {certificate.prompt!r}, seed {certificate.seed}, {certificate.steps} steps, {certificate.size_px} pixels, on {certificate.device}.
+Prompt {certificate.prompt!r}, seed {certificate.seed}, {certificate.steps} steps,
+{certificate.size_px} pixels, on {certificate.device}.
 """
 
 

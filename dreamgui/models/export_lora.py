@@ -14,6 +14,7 @@ from dreamgui.config import Dtype
 from dreamgui.models import kohya
 from dreamgui.models.export_stream import cast
 from dreamgui.models.lora_files import ADAPTER_METADATA, LoraFile
+from dreamgui.models.merge import low_ranks, require_plain
 from dreamgui.models.single_file import DTYPES
 from dreamgui.workspace import write_atomic
 
@@ -24,13 +25,17 @@ def lora_tensors(file: LoraFile, keys: LoraKeys, dtype: Dtype) -> dict[str, Tens
     """A LoRA's tensors under the names of the wished layout, alphas included in kohya's.
 
     Raises:
-        BadModelFile: a number doesn't fit the number format.
+        BadInput: it is a DoRA, and kohya's keys are wished.
+        BadModelFile: a number doesn't fit the number format, or the adapter is of another kind.
     """
-    tensors = {key: cast(key, value, DTYPES[dtype]) for key, value in file.tensors.items()}
+    image = {key: cast(key, value, DTYPES[dtype]) for key, value in file.tensors.items()}
+    text = {key: cast(key, value, DTYPES[dtype]) for key, value in file.text.items()}
     if keys == "diffusers":
-        return tensors
+        return {**image, **text}
+    require_plain(low_ranks(file))
     settings = file.adapter_settings or {}
-    return kohya.to_kohya(tensors, settings.get("lora_alpha"), settings.get("alpha_pattern") or {})
+    tensors = kohya.to_kohya(image, settings.get("lora_alpha"), settings.get("alpha_pattern") or {})
+    return {**tensors, **kohya.to_kohya(text, file.text_alpha, {})}
 
 
 def write_lora_file(

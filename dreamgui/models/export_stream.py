@@ -21,7 +21,8 @@ from torch import Tensor
 from dreamgui.errors import BadModelFile, NotEnoughDisk
 
 _NAMES = {
-    torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16", torch.float64: "F64", torch.int64: "I64",
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+    torch.int64: "I64",
 }  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """The best low rank for a change of weights: a LoRA out of a trained UNet, or out of a larger LoRA.
 
-Eckart and Young 1936 (https://doi.org/10.1007/BF02288367): the first r singular vectors are the closest matrix
-of rank r, and the squares of their singular values the share of the change ("energy") that they capture.
+Eckart and Young 1936 (https://doi.org/10.1007/BF02288367): the first r singular vectors are the closest
+matrix of rank r, and the squares of their singular values the share of the change that they capture.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from torch import Tensor
 from dreamgui.config import LoraTargets
 from dreamgui.errors import BadInput
 from dreamgui.models.lora_files import PREFIX, TARGETS, LoraFile, adapter_header
-from dreamgui.models.merge import LowRank, UnetFiles
+from dreamgui.models.merge import LowRank, UnetFiles, require_plain
+from dreamgui.models.text_encoders import TEXT_PREFIX
 
 CURVE_RANKS = 128
 
@@ -83,8 +84,8 @@ def extract(
 def closest(change: Tensor, rank: int) -> tuple[LowRank, Tensor]:
     """The closest change of this rank, and the squares of all singular values, largest first.
 
-    The shorter side's Gram matrix in fp64 has the singular vectors as its eigenvectors; the other factor is the
-    projection on them, so that no division by a small singular value is needed.
+    The shorter side's Gram matrix in fp64 has the singular vectors as its eigenvectors; the other factor is
+    the projection on them.
     """
     flat = change.flatten(1).double()
     tall = flat.shape[0] > flat.shape[1]
@@ -100,40 +101,59 @@ def closest(change: Tensor, rank: int) -> tuple[LowRank, Tensor]:
 
 
 def resize(
-    layers: Mapping[str, LowRank], rank: int
+    layers: Mapping[str, LowRank], rank: int, text: Mapping[str, LowRank] | None = None
 ) -> tuple[LoraFile, tuple[float, ...]]:
     """A LoRA of a smaller rank, and the share of its squared change that ranks 1, 2, 3... capture.
 
+    Args:
+        text: the text encoder's layers, made smaller as well.
+
     Raises:
-        BadInput: the LoRA has no larger rank than this, or changes nothing.
+        BadInput: the LoRA has no larger rank than this, changes nothing, or is a DoRA.
     """
-    largest = max(layer.rank for layer in layers.values())
+    require_plain(layers)
+    parts = {PREFIX: layers, TEXT_PREFIX: text or {}}
+    largest = max(layer.rank for part in parts.values() for layer in part.values())
     if rank >= largest:
         raise BadInput(f"The LoRA has the rank {largest}; {rank} isn't smaller.", "Choose a smaller rank.")
-    energies, found = torch.zeros(largest, dtype=torch.float64), {}
-    for path, layer in layers.items():
-        found[path], squares = _smaller(layer, rank)
-        energies[: len(squares)] += squares
+    energies = torch.zeros(largest, dtype=torch.float64)
+    found: dict[str, dict[str, LowRank]] = {PREFIX: {}, TEXT_PREFIX: {}}
+    for prefix, part in parts.items():
+        for path, layer in part.items():
+            found[prefix][path], squares = _smaller(layer, rank)
+            energies[: len(squares)] += squares
     if not energies.sum():
         raise BadInput("The LoRA changes nothing.", "Choose one that was trained.")
     captured = tuple((energies.cumsum(0) / energies.sum()).tolist())
-    return lora_file(found, rank), captured
+    return lora_file(found[PREFIX], rank, found[TEXT_PREFIX]), captured
 
 
-def lora_file(layers: Mapping[str, LowRank], rank: int) -> LoraFile:
+def lora_file(
+    layers: Mapping[str, LowRank], rank: int, text: Mapping[str, LowRank] | None = None
+) -> LoraFile:
     """Layers of scale 1 as a file in diffusers' keys, fp16, alpha equal to the rank.
 
     A layer that can't have the full rank (a first layer of 4 channels) is filled up with zeros.
     """
+    common = {"r": rank, "lora_alpha": rank}
+    # Not whole paths: transformers 5.6 dropped text_model. from its modules' names.
+    text_modules = sorted({path.rpartition(".")[2] for path in text or ()})
+    header = adapter_header(
+        {**common, "target_modules": sorted(layers)},
+        {**common, "target_modules": text_modules} if text else None,
+    )
+    return LoraFile(_halves(PREFIX, layers, rank), header, _halves(TEXT_PREFIX, text or {}, rank))
+
+
+def _halves(prefix: str, layers: Mapping[str, LowRank], rank: int) -> dict[str, Tensor]:
     tensors = {}
     for path, layer in layers.items():
         missing = rank - layer.rank
         up = torch.cat([layer.up, layer.up.new_zeros(layer.up.shape[0], missing, *layer.up.shape[2:])], 1)
         down = torch.cat([layer.down, layer.down.new_zeros(missing, *layer.down.shape[1:])])
-        tensors[f"{PREFIX}{path}.lora_A.weight"] = down.half().cpu().contiguous()
-        tensors[f"{PREFIX}{path}.lora_B.weight"] = up.half().cpu().contiguous()
-    settings = {"r": rank, "lora_alpha": rank, "target_modules": sorted(layers)}
-    return LoraFile(tensors, adapter_header(settings))
+        tensors[f"{prefix}{path}.lora_A.weight"] = down.half().cpu().contiguous()
+        tensors[f"{prefix}{path}.lora_B.weight"] = up.half().cpu().contiguous()
+    return tensors
 
 
 def _smaller(layer: LowRank, rank: int) -> tuple[LowRank, Tensor]:
@@ -161,5 +181,9 @@ def _padded(squares: Tensor) -> Tensor:
 
 def _layers(files: UnetFiles, targets: LoraTargets) -> list[str]:
     wanted = tuple(f".{name}" for name in TARGETS[targets])
-    paths = [key.removesuffix(".weight") for key, shape in files.shapes.items() if key.endswith(".weight") and len(shape) >= 2]
+    paths = [
+        key.removesuffix(".weight")
+        for key, shape in files.shapes.items()
+        if key.endswith(".weight") and len(shape) >= 2
+    ]
     return [path for path in paths if path.endswith(wanted)]

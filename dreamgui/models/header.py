@@ -15,9 +15,9 @@ from typing import Any, Literal
 from dreamgui.errors import BadModelFile
 
 FileFormat = Literal["safetensors", "pickle"]
-# Fifty thousand tensors need 10 MB; a larger header would only cost seconds.
-MAX_HEADER_BYTES = 16_000_000
-MAX_TENSORS = 50_000
+# Twenty thousand tensors (a checkpoint has two) need 4 MB; a larger header would only cost seconds.
+MAX_HEADER_BYTES = 6_000_000
+MAX_TENSORS = 20_000
 MAX_DIMENSIONS = 8
 ITEM_BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1,

@@ -132,7 +132,8 @@ def _from_cache(source: HubModel) -> HubFiles:
     if not cached or len(cached) < len(wanted):
         why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{host_of(constants.ENDPOINT)} can't be reached"
         raise BadInput(f"{why}, and {source.repo} isn't in the cache of this machine.", "Connect to the network, or give the path of a file.")
-    return HubFiles(_told(source, next(iter(cached.values())).parts[-2 if single else -3]), {}, cached, single)
+    pieces = next(iter(cached.values())).parts
+    return HubFiles(_told(source, pieces[pieces.index("snapshots") + 1]), {}, cached, single)
 
 
 def _told(source: HubModel, commit: str) -> str:

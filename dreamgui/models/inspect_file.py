@@ -20,8 +20,10 @@ _ORIGIN = (
     "ss_steps", "ss_unet_lr", "modelspec.author", "modelspec.architecture",
 )  # fmt: skip
 _FOLDER_WEIGHTS = (
-    "unet/diffusion_pytorch_model.safetensors", "text_encoder/model.safetensors", "vae/diffusion_pytorch_model.safetensors",
-)  # fmt: skip
+    "unet/diffusion_pytorch_model.safetensors",
+    "text_encoder/model.safetensors",
+    "vae/diffusion_pytorch_model.safetensors",
+)
 
 
 def inspect_file(path: Path) -> list[str]:
@@ -36,8 +38,7 @@ def inspect_file(path: Path) -> list[str]:
     header = found.header
     return [
         f"{path.name}: {found.name}",
-        f"{_size(found.size_bytes)}, {found.file_format}, {found.tensors} tensors, {_millions(header)} numbers, "
-        f"{_formats(header)}",
+        f"{_size(found.size_bytes)}, {found.file_format}, {_numbers(header)}",
         f"Holds: {_contents(found)}",
         f"Origin: {_origin(path, header.metadata)}",
         f"Next: {_next(path, found)}",
@@ -47,7 +48,9 @@ def inspect_file(path: Path) -> list[str]:
 def _folder(path: Path) -> list[str]:
     weights = [path / name for name in _FOLDER_WEIGHTS if (path / name).is_file()]
     if not (path / "model_index.json").is_file() or not weights:
-        raise BadModelFile(f"{path} is a folder, but no diffusers model.", "Name a model file, or its folder.")
+        raise BadModelFile(
+            f"{path} is a folder, but no diffusers model.", "Name a model file, or its folder."
+        )
     kind = json.loads((path / "model_index.json").read_text(encoding="utf-8")).get("_class_name", "unknown")
     headers = [read_header(weight) for weight in weights]
     everything = Header(
@@ -58,17 +61,22 @@ def _folder(path: Path) -> list[str]:
     size = sum(weight.stat().st_size for weight in weights)
     return [
         f"{path.name}: a diffusers folder ({kind})",
-        f"{_size(size)}, {len(everything.shapes)} tensors, {_millions(everything)} numbers, {_formats(everything)}",
+        f"{_size(size)}, {_numbers(everything)}",
         f"Holds: {', '.join(weight.parent.name for weight in weights)}",
         f"Origin: {_certified(path / 'certificate.json') or _carded(path)}",
-        "Next: load it with diffusers' from_pretrained." if whole else "Next: a part is missing; download it again.",
+        "Next: load it with diffusers' from_pretrained."
+        if whole
+        else "Next: a part is missing; download it again.",
     ]
 
 
 def _contents(found: Recognised) -> str:
     if found.kind == "lora":
         return _lora(found.header)
-    parts = [f"{PART_WORDS.get(part, part)} (under {root.prefix or 'no prefix'})" for part, root in found.roots.items()]
+    parts = [
+        f"{PART_WORDS.get(part, part)} (under {root.prefix or 'no prefix'})"
+        for part, root in found.roots.items()
+    ]
     parts += ["EMA weights"] if found.ema else []
     if parts:
         return ", ".join(parts)
@@ -79,11 +87,17 @@ def _contents(found: Recognised) -> str:
 def _lora(header: Header) -> str:
     """Layers, ranks and alphas of a LoRA, and which model's parts it adapts."""
     downs = {
-        key: shape for key, shape in header.shapes.items() if any(word in key for word in ("lora_down", "lora_A", "lora.down"))
+        key: shape
+        for key, shape in header.shapes.items()
+        if any(word in key for word in ("lora_down", "lora_A", "lora.down"))
     }
     ranks = Counter(shape[0] for shape in downs.values() if shape)
     texts = sum(key.startswith(("lora_te", "text_encoder")) for key in downs)
-    alpha = header.metadata.get("ss_network_alpha") or _adapter(header.metadata).get("unet.lora_alpha") or "not said"
+    alpha = (
+        header.metadata.get("ss_network_alpha")
+        or _adapter(header.metadata).get("unet.lora_alpha")
+        or "not said"
+    )
     told = ", ".join(f"{rank} ({count} layers)" for rank, count in ranks.most_common(3)) or "unknown"
     return f"rank {told}, alpha {alpha}; UNet {len(downs) - texts} layers, text encoder {texts} layers"
 
@@ -98,7 +112,11 @@ def _adapter(metadata: dict[str, str]) -> dict[str, Any]:
 
 def _origin(path: Path, metadata: dict[str, str]) -> str:
     """Who made it, from which base; and the certificate that an export of ours has beside it."""
-    told = [f"{key.split('.')[-1].removeprefix('ss_')} {metadata[key][:60]}" for key in _ORIGIN if metadata.get(key)]
+    told = [
+        f"{key.split('.')[-1].removeprefix('ss_')} {metadata[key][:60]}"
+        for key in _ORIGIN
+        if metadata.get(key)
+    ]
     if base := metadata.get("dreamgui_base"):
         told.insert(0, f"DreamGUI, from {base}")
     if certified := _certified(path.with_name(path.stem + ".certificate.json")):
@@ -120,7 +138,9 @@ def _carded(folder: Path) -> str:
     """What a converted model's card says of its source."""
     try:
         data = json.loads((folder / "dreamgui.json").read_text(encoding="utf-8"))
-        return f"converted by DreamGUI from {data['source'] or 'an unnamed file'}, sha256 {data['sha256'][:12]}"
+        return (
+            f"converted by DreamGUI from {data['source'] or 'an unnamed file'}, sha256 {data['sha256'][:12]}"
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return "the folder does not say"
 
@@ -135,10 +155,8 @@ def _size(size_bytes: int) -> str:
     return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.1f} MB"
 
 
-def _millions(header: Header) -> str:
+def _numbers(header: Header) -> str:
     count = sum(math.prod(shape) for shape in header.shapes.values())
-    return f"{count / 1e6:.1f} million" if count >= 1e6 else f"{count:,}"
-
-
-def _formats(header: Header) -> str:
-    return ", ".join(f"{name} x {count}" for name, count in Counter(header.formats.values()).most_common(3))
+    words = f"{count / 1e6:.1f} million" if count >= 1e6 else f"{count:,}"
+    formats = (f"{name} x {many}" for name, many in Counter(header.formats.values()).most_common(3))
+    return f"{len(header.shapes)} tensors, {words} numbers, {', '.join(formats)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from dreamgui.config import LoraTargets
 from dreamgui.errors import BadModelFile
 from dreamgui.models import kohya
 from dreamgui.models.cards import ModelCard
+from dreamgui.models.text_encoders import TEXT_PREFIX, text_lora
 from dreamgui.workspace import write_atomic
 
 ADAPTER = "dreamgui"
@@ -52,20 +53,25 @@ TARGETS: dict[LoraTargets, list[str]] = {"attention": _ATTENTION, "attention+con
 @dataclass(frozen=True)
 class LoraSettings:
     """Size and place of a new adapter. ``alpha / rank`` scales what it adds; ``seed`` fixes its first
-    weights."""
+    weights; ``dora`` learns magnitudes apart (Liu et al. 2024, https://arxiv.org/abs/2402.09353)."""
 
     rank: int
     alpha: float
     targets: LoraTargets = "attention"
     seed: int = 0
+    dora: bool = False
 
 
 @dataclass(frozen=True)
 class LoraFile:
-    """A LoRA read from disk: tensors in diffusers' keys with ``unet.`` in front, and the file's metadata."""
+    """A LoRA read from disk: tensors in diffusers' keys with ``unet.`` in front, and the file's metadata.
+
+    ``text`` is what it adds to the text encoder, with ``text_encoder.`` in front; most files have none.
+    """
 
     tensors: dict[str, torch.Tensor]
     metadata: dict[str, str]
+    text: dict[str, torch.Tensor] = field(default_factory=dict)
 
     @property
     def adapter_settings(self) -> dict[str, Any] | None:
@@ -76,6 +82,11 @@ class LoraFile:
             return None
         entries = json.loads(text).items()
         return {key.removeprefix(PREFIX): value for key, value in entries if key.startswith(PREFIX)}
+
+    @property
+    def text_alpha(self) -> float | None:
+        """Alpha of the text encoder's part, where the file says it."""
+        return json.loads(self.metadata.get(ADAPTER_METADATA) or "{}").get(f"{TEXT_PREFIX}lora_alpha")
 
 
 def add_lora(unet: Any, settings: LoraSettings) -> None:
@@ -89,6 +100,7 @@ def add_lora(unet: Any, settings: LoraSettings) -> None:
         lora_alpha=settings.alpha,  # pyright: ignore[reportArgumentType] - peft takes any number
         init_lora_weights="gaussian",
         target_modules=TARGETS[settings.targets],
+        use_dora=settings.dora,
     )
     unet.requires_grad_(False)
     with torch.random.fork_rng(devices=[]):
@@ -147,11 +159,16 @@ def _picture_texts(job: Mapping[str, Any], pictures: int) -> dict[str, str]:
 
 
 def save_lora(
-    path: Path, unet: Any, metadata: Mapping[str, str] | None = None, dtype: torch.dtype = torch.float16
+    path: Path,
+    unet: Any,
+    metadata: Mapping[str, str] | None = None,
+    dtype: torch.dtype = torch.float16,
+    text_encoder: Any | None = None,
 ) -> None:
     """Write the UNet's adapter to a file that diffusers loads, its alpha included.
 
     Args:
+        text_encoder: one whose adapter was trained with the UNet's and goes into the same file.
         metadata: further texts for the header, see :func:`lora_metadata`.
         dtype: of the file; a checkpoint that training goes on from wants fp32.
     """
@@ -159,12 +176,14 @@ def save_lora(
     tensors = {PREFIX + key: value.detach().to("cpu", dtype).contiguous() for key, value in layers.items()}
     config = unet.peft_config[ADAPTER].to_dict()
     plain = {key: sorted(value) if isinstance(value, set) else value for key, value in config.items()}
-    write_lora(path, LoraFile(tensors, {**adapter_header(plain), **(metadata or {})}))
+    text, text_settings = text_lora(text_encoder, dtype) if text_encoder is not None else ({}, {})
+    header = adapter_header(plain, text_settings)
+    write_lora(path, LoraFile(tensors, {**header, **(metadata or {})}, text))
 
 
 def write_lora(path: Path, file: LoraFile) -> None:
     """Write a LoRA in diffusers' keys, atomically."""
-    write_atomic(path, save(file.tensors, {"format": "pt", **file.metadata}))
+    write_atomic(path, save({**file.tensors, **file.text}, {"format": "pt", **file.metadata}))
 
 
 def read_lora(path: Path, unet: Any | None = None) -> LoraFile:
@@ -181,13 +200,14 @@ def read_lora(path: Path, unet: Any | None = None) -> LoraFile:
     except (OSError, SafetensorError) as error:
         raise BadModelFile(f"{path.name} can't be read: {error}.", "Train or download it again.") from error
     if unet is not None and kohya.is_kohya(tensors):
-        tensors, settings = kohya.from_kohya(path.name, tensors, unet)
-        metadata |= adapter_header(settings)
+        tensors, settings, text_settings = kohya.from_kohya(path.name, tensors, unet)
+        metadata |= adapter_header(settings, text_settings)
     if not any(key.startswith(PREFIX) and "lora" in key for key in tensors):
         raise BadModelFile(
             f"{path.name} holds no LoRA for a UNet.", "Choose a LoRA for Stable Diffusion 1.5."
         )
-    return LoraFile(tensors, metadata)
+    text = {key: value for key, value in tensors.items() if key.startswith(TEXT_PREFIX)}
+    return LoraFile({key: tensors[key] for key in tensors if key not in text}, metadata, text)
 
 
 def attach_lora(unet: Any, path: Path, scale: float = 1.0) -> None:
@@ -219,7 +239,9 @@ def detach_lora(unet: Any) -> None:
     unet.requires_grad_(False)
 
 
-def adapter_header(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Settings of peft's LoraConfig (r, lora_alpha, target_modules...) as diffusers looks for them in a header."""
+def adapter_header(settings: Mapping[str, Any], text: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Settings of peft's LoraConfig (r, lora_alpha, target_modules...) as diffusers looks for them in a
+    header: the UNet's, and the text encoder's."""
     prefixed = {PREFIX + key: value for key, value in settings.items()}
+    prefixed |= {TEXT_PREFIX + key: value for key, value in (text or {}).items()}
     return {ADAPTER_METADATA: json.dumps(prefixed, indent=2, sort_keys=True)}

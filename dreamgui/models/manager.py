@@ -20,8 +20,11 @@ from dreamgui.models.catalog import UNET_FILE, Catalog
 from dreamgui.models.fetch import sweep
 from dreamgui.models.loading import Parts
 from dreamgui.models.lora_files import LoraSettings
+from dreamgui.models.text_encoders import TEXT_FOLDER, add_text_lora, attach_text_lora
 from dreamgui.workspace import Workspace
 
+# What PyTorch says on the CPU, on Apple's GPU, and for the libraries on CUDA.
+_SHORT_OF_MEMORY = ("not enough memory", "MPS backend out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 __all__ = ["LoraSettings", "Models", "Parts", "choose_device"]
 
 
@@ -78,7 +81,8 @@ class Models:
             unet_file = self.catalog.run_file(spec.unet_run) if spec.unet_run else None
             lora_file = self.catalog.run_file(spec.lora_run) if spec.lora_run else None
             controlnet = self._control(base, spec.controlnet) if spec.controlnet else None
-            parts = _with(base.parts, controlnet=controlnet)
+            text_encoder = self._trained_text_encoder(base, spec)
+            parts = _with(base.parts, controlnet=controlnet, text_encoder=text_encoder)
             try:
                 if unet_file:
                     loading.swap_weights(parts.unet, unet_file)
@@ -89,11 +93,14 @@ class Models:
                 self._restore(base, swapped=unet_file is not None, adapted=lora_file is not None)
 
     @contextmanager
-    def train(self, base: str, lora: LoraSettings | None = None) -> Iterator[Parts]:
+    def train(
+        self, base: str, lora: LoraSettings | None = None, text_encoder: bool = False
+    ) -> Iterator[Parts]:
         """Lend a model for training; the trained UNet is a copy and is gone after the block.
 
         Without ``lora`` the whole UNet is fp32 and requires a gradient. With it the UNet is frozen in
-        ``train_dtype`` and only the adapter's fp32 weights require a gradient.
+        ``train_dtype`` and only the adapter's fp32 weights require a gradient. With ``text_encoder`` the same
+        goes for the text encoder, which is then a copy as well.
 
         Raises:
             UnknownName, Damaged: the base isn't there or can't be read.
@@ -110,6 +117,8 @@ class Models:
                 unet.requires_grad_(True)
             unet.train()
             parts = _with(loaded.parts, unet=unet, dtype=self.train_dtype)
+            if text_encoder:
+                parts.text_encoder = self._learning_text_encoder(loaded.folder, lora)
             try:
                 yield parts
             finally:
@@ -145,12 +154,15 @@ class Models:
             self._owner, self._in_use = threading.get_ident(), what
             try:
                 yield
-            except torch.OutOfMemoryError as error:
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
                 self._forget()
+                # Its traceback would keep the borrower's tensors alive.
                 raise NotEnoughMemory(
                     f"{_device_name(self.device)} ran out of memory: {str(error).splitlines()[0]}",
                     "Use a smaller batch, a LoRA in place of the full UNet, or smaller pictures.",
-                ) from error
+                ) from error.with_traceback(None)
             finally:
                 self._owner, self._in_use = None, ""
 
@@ -181,6 +193,28 @@ class Models:
             card=card,
         )
 
+    def _trained_text_encoder(self, base: _Base, spec: ModelSpec) -> Any:
+        """A copy of its own where the run has trained it, else the base's."""
+        if spec.unet_run:
+            folder = self.catalog.run_file(spec.unet_run).parent.parent
+            if (folder / TEXT_FOLDER).is_dir():
+                return loading.load_text_encoder(folder, self.device, self.dtype)
+        if spec.lora_run:
+            file = lora_files.read_lora(self.catalog.run_file(spec.lora_run), base.parts.unet)
+            if file.text:
+                text_encoder = loading.load_text_encoder(base.folder, self.device, self.dtype)
+                attach_text_lora(text_encoder, file.text, file.text_alpha, spec.lora_scale)
+                return text_encoder
+        return base.parts.text_encoder
+
+    def _learning_text_encoder(self, folder: Path, lora: LoraSettings | None) -> Any:
+        text_encoder = loading.load_text_encoder(folder, self.device, torch.float32)
+        if lora:
+            add_text_lora(text_encoder, lora.rank, lora.alpha, lora.seed)
+        else:
+            text_encoder.requires_grad_(True)
+        return text_encoder
+
     def _control(self, base: _Base, kind: str) -> Any:
         name = base.parts.card.name
         if self._controlnet is None or self._controlnet[:2] != (name, kind):
@@ -207,6 +241,11 @@ class Models:
     def _forget(self) -> None:
         self._base = self._controlnet = None
         _give_back_memory()
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether an error of PyTorch's says that memory was short; only CUDA's has a class of its own."""
+    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _SHORT_OF_MEMORY)
 
 
 def _with(parts: Parts, **changes: Any) -> Parts:

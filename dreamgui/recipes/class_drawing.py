@@ -49,7 +49,7 @@ class ClassDrawing:
         self.looks = dict(kept)
         self.again = 0
         self._best: dict[Slot, _Drawn] = {}
-        self._tried = Counter(slot.framing for slot in kept)
+        self._tried: Counter[Framing | None] = Counter(slot.framing for slot in kept)
         self._right = Counter(slot.framing for slot, look in kept.items() if look.right)
         self._faces = sum(look.face_share > 0 for look in kept.values())
 

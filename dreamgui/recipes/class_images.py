@@ -52,7 +52,7 @@ def class_images(
         return (yield from _own_pictures(job, job.class_folder.expanduser(), card, workspace))
     slots = plan(job.class_count, _mix(job, workspace))
     settings = class_settings(job, card)
-    folder = workspace.place("classes", class_key(settings))
+    folder = workspace.place("classes", class_key(job.class_prompt, settings))
     kept = {slot: look for slot in slots if (look := read_drawn(folder / slot.file, slot.framing))}
     missing = [slot for slot in slots if slot not in kept]
     if missing:
@@ -95,12 +95,10 @@ def class_settings(job: ClassImagesJob, card: ModelCard) -> dict[str, object]:
     }
 
 
-def class_key(settings: Mapping[str, object]) -> str:
+def class_key(class_prompt: str, settings: Mapping[str, object]) -> str:
     """The name of the folder on the shelf ``classes``: readable in front, and another for other settings."""
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-    prompts = settings["prompts"]
-    assert isinstance(prompts, list)
-    return f"{prompts[0][:40]}-{digest[:12]}"
+    return f"{class_prompt[:40]}-{digest[:12]}"
 
 
 def _mix(job: ClassImagesJob, workspace: Workspace) -> Mapping[Framing, int] | None:

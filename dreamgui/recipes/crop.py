@@ -18,7 +18,7 @@ from dreamgui.config import CropJob, Framing
 from dreamgui.data.coverage import cover
 from dreamgui.data.crop import Photograph, cut, look_closely, take_in
 from dreamgui.data.dataset import Dataset
-from dreamgui.data.exchange import import_zip, is_export
+from dreamgui.data.exchange import check_target, export_folder, import_zip, is_export
 from dreamgui.data.framing import Placement, inside, least_face_px, placements, plan
 from dreamgui.data.held_out import choose_held_out
 from dreamgui.data.incoming import gather, incoming
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _READERS = 2
 """Photographs in memory at a time: more would be faster, but one of 100 megapixels takes 300 MB."""
 _NOTED_ADJUSTMENTS = 5
+_SURE_AGREEMENT = 0.5
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -60,10 +61,12 @@ def crop(job: CropJob, workspace: Workspace, models: Models) -> Iterator[Event]:
     Raises:
         NotEnoughPhotos: none of the photographs can be used.
         OutOfRange: the shares of the framings add up to more than 1.
+        BadInput: ``out`` is taken by something else, or a zip can't be imported.
     """
     shares = _shares(job)
+    out = check_target(job.out) if job.out else None
     if len(job.photos) == 1 and is_export(job.photos[0]):
-        yield from _import(job, workspace)
+        yield from _import(job, workspace, out)
         return
     name = workspace.fresh("datasets", job.dataset)
     folder = workspace.place("datasets", name)
@@ -87,7 +90,7 @@ def crop(job: CropJob, workspace: Workspace, models: Models) -> Iterator[Event]:
             if not photographs:
                 raise NotEnoughPhotos(
                     f"Of {len(members)} files none is a photograph with a usable face.",
-                    "Choose photographs in which the face is clearly seen; the list says why each was left out.",
+                    "Choose photographs that show the face clearly; the list says why each was left out.",
                 )
 
             # The person whom most of them show becomes the subject of each.
@@ -130,8 +133,8 @@ def crop(job: CropJob, workspace: Workspace, models: Models) -> Iterator[Event]:
         if dataset is None or not dataset.entries:
             for leftover in (uploads, folder):
                 shutil.rmtree(leftover, ignore_errors=True)
-    Dataset.load(folder)
     yield Saved("dataset", name, folder)
+    yield from _copy(Dataset.load(folder), out)
 
 
 def _parallel(work: Callable[[Item], Result], items: Iterable[Item]) -> Generator[Result, None, None]:
@@ -163,17 +166,17 @@ def _take_in(job: CropJob, uploads: Path, numbered: tuple[int, Member]) -> Photo
 def _agree(job: CropJob, photographs: Sequence[Photograph]) -> Generator[Event, None, list[Photograph]]:
     """The photographs with the person of the set as their subject, where there is such a person.
 
-    Those in which nobody is that person are searched again for smaller faces before they are marked.
+    Those in which nobody is surely that person are searched again for smaller faces.
     """
     person = majority([shot.embeddings for shot in photographs], [shot.weights for shot in photographs])
     if person is None:
         if len(photographs) > 1:
             yield Note(
-                "No two photographs show clearly the same person; in each the most prominent face was taken."
+                "No two photographs clearly show one person; the most prominent face of each was taken."
             )
         return list(photographs)
     agreed = [photograph.about(person) for photograph in photographs]
-    doubtful = [index for index, photograph in enumerate(agreed) if photograph.agreement == 0]
+    doubtful = [index for index, shot in enumerate(agreed) if (shot.agreement or 0) < _SURE_AGREEMENT]
     least_px = least_face_px(job.size_px, job.max_enlargement)
     closer = _parallel(
         lambda index: look_closely(photographs[index], job.detection_confidence, least_px), doubtful
@@ -181,7 +184,7 @@ def _agree(job: CropJob, photographs: Sequence[Photograph]) -> Generator[Event, 
     for done, (index, again) in enumerate(zip(doubtful, closer, strict=True), 1):
         yield Progress("Looking again for the person", done, len(doubtful))
         found = again.about(person)
-        if found.agreement:
+        if (found.agreement or 0) > (agreed[index].agreement or 0):
             agreed[index] = found
     return agreed
 
@@ -213,10 +216,9 @@ def _choose(
     squares = {number: (min(options[number], key=lambda option: option.misfit),) for number in aside}
     for group, picked in groupby(plan([options[number] for number in trained], shares), key=itemgetter(0)):
         squares[trained[group]] = tuple(placement for _, placement in picked)
+    earlier = {number: usable[twin] for number, twin in twins.items()}
     shots = [
-        _Shot(
-            photograph, squares[number], usable[twins[number]] if number in twins else None, number in aside
-        )
+        _Shot(photograph, squares[number], earlier.get(number), number in aside)
         for number, photograph in enumerate(chosen)
     ]
     return shots, skipped
@@ -249,9 +251,7 @@ def _shares(job: CropJob) -> dict[Framing, float]:
 
 def _remarks(photograph: Photograph) -> Iterator[Note]:
     if photograph.agreement == 0:
-        yield Note(
-            f"{photograph.source}: someone else? Nobody in it looks like the person of the other ones."
-        )
+        yield Note(f"{photograph.source}: someone else? Nobody in it looks like the person of the others.")
     if photograph.others:
         why = "the person of the set" if photograph.agreement else "the largest and most central one"
         yield Note(f"{photograph.source}: {len(photograph.faces)} faces; {why} was taken.")
@@ -275,7 +275,12 @@ def _summary(dataset: Dataset, shares: dict[Framing, float]) -> Iterator[Note]:
     yield from (Note(sentence) for sentence in cover(dataset.entries, shares).advice)
 
 
-def _import(job: CropJob, workspace: Workspace) -> Iterator[Event]:
+def _copy(dataset: Dataset, out: Path | None) -> Iterator[Event]:
+    if out:
+        yield Saved("export", dataset.folder.name, export_folder(dataset, out))
+
+
+def _import(job: CropJob, workspace: Workspace, out: Path | None) -> Iterator[Event]:
     """An exported data set, as it was."""
     dataset = import_zip(job.photos[0], workspace, job.dataset)
     yield Note("This zip is an exported data set: it was taken in as it is, its crops can't be cut again.")
@@ -283,3 +288,4 @@ def _import(job: CropJob, workspace: Workspace) -> Iterator[Event]:
         yield Cropped(entry.source, dataset.path(entry), entry.box, entry.framing, entry.score)
         yield Progress("Taking crops in", number, len(dataset.entries))
     yield Saved("dataset", dataset.folder.name, dataset.folder)
+    yield from _copy(dataset, out)

@@ -86,8 +86,10 @@ def demo(job: DemoJob, workspace: Workspace, models: Models) -> Generator[Event,
     converting = yield from stages.run("convert the checkpoint", convert(convert_job, workspace, models))
     model = converting.name("model")
 
-    class_job = ClassImagesJob.model_validate({**wishes.class_images(), "model": model})
-    yield from stages.run("draw class images", class_images(class_job, workspace, models))
+    class_job = ClassImagesJob.model_validate(
+        {**wishes.class_images(), "model": model, "dataset": dataset.folder.name}
+    )
+    classing = yield from stages.run("draw class images", class_images(class_job, workspace, models))
 
     runs: dict[str, str] = {}
     for title, settings in trainings.items():
@@ -135,7 +137,7 @@ def demo(job: DemoJob, workspace: Workspace, models: Models) -> Generator[Event,
             (load_image(dataset.path(entry)), entry.framing) for entry in dataset.entries if not entry.dropped
         ],
         photographs=len(photographs),
-        class_pictures=class_job.class_count,
+        class_pictures=len(classing.result),
         comparison=comparison,
         drawings=drawings,
         losses={run: stages.losses[title] for run, title in runs.items()},

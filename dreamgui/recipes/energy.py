@@ -13,7 +13,9 @@ _TOLD = (1, 2, 4, 8, 16, 32, 64, 128)
 
 def energy_scores(captured: Sequence[float]) -> dict[str, float | None]:
     """The captured share at the usual ranks."""
-    return {f"captured at rank {rank}": round(captured[rank - 1], 4) for rank in _TOLD if rank <= len(captured)}
+    return {
+        f"captured at rank {rank}": round(captured[rank - 1], 4) for rank in _TOLD if rank <= len(captured)
+    }
 
 
 def write_energy(folder: Path, captured: Sequence[float], reachable: float = 1.0) -> None:

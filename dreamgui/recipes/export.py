@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Generator, Iterator
@@ -14,20 +13,27 @@ from typing import TYPE_CHECKING, Literal
 
 from PIL import Image
 
-from dreamgui.config import ExportJob
+from dreamgui.config import ExportFormat, ExportJob
 from dreamgui.data.dataset import Dataset
 from dreamgui.errors import BadInput, Damaged, UnknownName
 from dreamgui.events import Cell, Event, Note, Progress, Saved, Score
 from dreamgui.models.catalog import Catalog, ModelCard, ModelSpec, RunCard
 from dreamgui.models.certificate import Certificate, FileProof, certificate_draw, certify, read_back
-from dreamgui.models.export import ModelFiles, checkpoint_entries, part_entries, write_checkpoint, write_folder
+from dreamgui.models.export import (
+    ModelFiles,
+    checkpoint_entries,
+    part_entries,
+    write_checkpoint,
+    write_folder,
+)
 from dreamgui.models.export_card import model_card, single_file_texts
 from dreamgui.models.export_lora import LoraKeys, lora_tensors, write_lora_file
-from dreamgui.models.export_open import lora_by_diffusers, open_whole
+from dreamgui.models.export_open import lora_by_diffusers, lora_by_us, open_whole
 from dreamgui.models.header import read_header
 from dreamgui.models.layout import PARTS
-from dreamgui.models.lora_files import lora_metadata, read_lora
+from dreamgui.models.lora_files import lora_metadata
 from dreamgui.models.single_file import WEIGHTS
+from dreamgui.models.workshop import Source, lora_source, read_source
 from dreamgui.recipes.drawn import drawn
 from dreamgui.workspace import Workspace, safe_name, write_json
 
@@ -36,7 +42,13 @@ if TYPE_CHECKING:
 
 EXPORTS = "exports"
 _STEPS = 5
-_ENDINGS = {"single-file": ".safetensors", "diffusers": "", "lora-kohya": ".safetensors", "lora-diffusers": ".safetensors"}
+_ENDINGS = {
+    "single-file": ".safetensors",
+    "diffusers": "",
+    "lora-kohya": ".safetensors",
+    "lora-diffusers": ".safetensors",
+}
+_KEYS: dict[ExportFormat, LoraKeys] = {"lora-kohya": "kohya", "lora-diffusers": "diffusers"}
 _WIDER = {"F32": ("fp32",), "F16": ("fp16", "fp32"), "BF16": ("bf16", "fp32")}
 
 
@@ -45,7 +57,9 @@ class Plan:
     """What is exported and where to.
 
     Attributes:
-        run: the run's card, None for a base.
+        run: the run's card, None for a base or a file.
+        lora: the LoRA, where one is exported as such.
+        pictures: how many photographs the run was trained on, where that is known.
         spec: the live model that the export must equal.
         target: the file or folder that will be there in the end.
     """
@@ -54,13 +68,19 @@ class Plan:
     spec: ModelSpec
     card: ModelCard
     run: RunCard | None
+    lora: Source | None
     pictures: int | None
     target: Path
 
     @property
     def keys(self) -> LoraKeys | None:
         """The layout of a LoRA's keys; None where a whole model is written."""
-        return {"lora-kohya": "kohya", "lora-diffusers": "diffusers"}.get(self.job.format)  # type: ignore[return-value]
+        return _KEYS.get(self.job.format)
+
+    @property
+    def title(self) -> str:
+        """Name of what is exported."""
+        return self.lora.name if self.lora else self.job.model
 
 
 def export(job: ExportJob, workspace: Workspace, models: Models) -> Generator[Event, None, Certificate]:
@@ -75,13 +95,13 @@ def export(job: ExportJob, workspace: Workspace, models: Models) -> Generator[Ev
     with _beside(plan.target) as scratch:
         path = scratch / plan.target.name
         yield Progress("Exporting", 0, _STEPS)
-        if plan.keys:
-            proofs = _write_lora(plan, path, models.catalog, plan.keys)
+        if plan.lora and plan.keys:
+            proofs = _write_lora(plan, path, models.catalog, plan.lora, plan.keys)
         else:
             proofs = _write_whole(plan, path, models.catalog)
         yield Progress("Written and read back", 1, _STEPS)
         certificate = yield from _certificate(plan, path, proofs, models)
-        yield Score(f"{job.model} as {job.format}", _numbers(certificate))
+        yield Score(f"{plan.title} as {job.format}", _numbers(certificate))
         certificate.require_passed()
         yield Note(certificate.sentence)
         _put_in_place(plan, path, certificate)
@@ -92,16 +112,14 @@ def export(job: ExportJob, workspace: Workspace, models: Models) -> Generator[Ev
 
 def make_plan(job: ExportJob, workspace: Workspace, catalog: Catalog) -> Plan:
     """Check everything that can be checked before anything is written."""
-    spec = catalog.spec(job.model, job.lora_scale)
-    run = catalog.run(job.model) if spec.unet_run or spec.lora_run else None
-    if job.format.startswith("lora-"):
-        if not spec.lora_run:
-            raise BadInput(
-                f"{job.model!r} is no LoRA, so it can't be exported as {job.format}.",
-                f"Turn it into one first: dreamgui extract {job.model}",
-            )
-        spec = catalog.spec(job.model)
-    target = _target(job, workspace)
+    lora = None
+    if job.format in _KEYS:
+        lora = lora_source(catalog, job.model, job.base)
+        spec, run = ModelSpec(lora.base, lora_run=lora.card.name if lora.card else ""), lora.card
+    else:
+        spec = catalog.spec(job.model, job.lora_scale)
+        run = catalog.run(job.model) if spec.unet_run or spec.lora_run else None
+    target = _target(job, lora.name if lora else job.model, workspace)
     beside = [target, *(() if job.format == "diffusers" else (_note(target, each) for each in _NOTES))]
     if taken := [path for path in beside if path.exists()]:
         raise BadInput(f"{taken[0]} exists already.", "Choose another name, or delete it first.")
@@ -111,13 +129,13 @@ def make_plan(job: ExportJob, workspace: Workspace, catalog: Catalog) -> Plan:
             pictures = len(Dataset.load(workspace.find("datasets", run.dataset)).images())
         except (UnknownName, Damaged):
             pictures = None
-    return Plan(job, spec, catalog.card(spec.base), run, pictures, target)
+    return Plan(job, spec, catalog.card(spec.base), run, lora, pictures, target)
 
 
-def _target(job: ExportJob, workspace: Workspace) -> Path:
+def _target(job: ExportJob, title: str, workspace: Workspace) -> Path:
     ending = _ENDINGS[job.format]
     if not job.out:
-        stem = safe_name(f"{job.model}-{job.format}" if job.format != "single-file" else job.model)
+        stem = safe_name(f"{title}-{job.format}" if job.format != "single-file" else title)
         return workspace.root / EXPORTS / (stem + ending)
     target = Path(job.out).expanduser().absolute()
     return target if target.name.endswith(ending) else target.with_name(target.name + ending)
@@ -137,8 +155,10 @@ def _write_whole(plan: Plan, path: Path, catalog: Catalog) -> dict[str, FileProo
     return proofs
 
 
-def _write_lora(plan: Plan, path: Path, catalog: Catalog, keys: LoraKeys) -> dict[str, FileProof]:
-    file = read_lora(catalog.run_file(plan.spec.lora_run))
+def _write_lora(
+    plan: Plan, path: Path, catalog: Catalog, lora: Source, keys: LoraKeys
+) -> dict[str, FileProof]:
+    file = read_source(catalog, lora)
     tensors = lora_tensors(file, keys, plan.job.dtype)
     write_lora_file(path, tensors, file, keys, _lora_texts(plan))
     return {path.name: read_back(path, tensors)}
@@ -158,18 +178,19 @@ def _certificate(
     """Draw the fixed picture with the base, the live model and the export."""
     job, request = plan.job, certificate_draw(plan.card)
     base: Image.Image | None = None
-    if plan.run:
+    if plan.run or plan.lora:
         with models.use(ModelSpec(plan.spec.base)) as parts:
             (base,) = yield from drawn(parts, [request], Progress("Drawing with the base", 1, _STEPS))
             yield Cell(plan.spec.base, request.prompt, request.seed, base)
     yield Progress("Drawing with the live model", 2, _STEPS)
-    with models.use(plan.spec) as parts:
-        (live,) = yield from drawn(parts, [request], Progress("Drawing with the live model", 2, _STEPS))
-    yield Cell(f"{job.model}, live", request.prompt, request.seed, live)
+    loose = plan.lora.file if plan.lora and not plan.run else None
+    with models.use(plan.spec) as parts, lora_by_us(parts, loose) as shown_by:
+        (live,) = yield from drawn(shown_by, [request], Progress("Drawing with the live model", 2, _STEPS))
+    yield Cell(f"{plan.title}, live", request.prompt, request.seed, live)
 
     yield Progress("Drawing through the export", 3, _STEPS)
     progress = Progress("Drawing through the export", 3, _STEPS)
-    if plan.keys:
+    if plan.lora:
         loader = "load_lora_weights"
         with models.use(ModelSpec(plan.spec.base)) as parts, lora_by_diffusers(parts, path) as adapted:
             (shown,) = yield from drawn(adapted, [request], progress)
@@ -179,18 +200,18 @@ def _certificate(
         folder = models.catalog.folder(plan.spec.base)
         parts, loader = open_whole(path, folder, plan.card, models.device, models.dtype)
         (shown,) = yield from drawn(parts, [request], progress)
-    yield Cell(f"{job.model}, exported", request.prompt, request.seed, shown)
+    yield Cell(f"{plan.title}, exported", request.prompt, request.seed, shown)
     yield Progress("Comparing", 4, _STEPS)
     rounded = _rounded(plan, models.catalog)
     return certify(
-        job.model, job.format, job.dtype, proofs, rounded, live, shown, base, str(models.device), loader
+        plan.title, job.format, job.dtype, proofs, rounded, live, shown, base, str(models.device), loader
     )
 
 
 def _rounded(plan: Plan, catalog: Catalog) -> bool:
     """Whether the export's numbers were rounded on their way: narrowed, or a LoRA added to them."""
-    if plan.keys:
-        sources = [catalog.run_file(plan.spec.lora_run)]
+    if plan.lora:
+        sources = [plan.lora.file]
     elif plan.spec.lora_run:
         return True
     else:
@@ -227,7 +248,7 @@ def _put_in_place(plan: Plan, path: Path, certificate: Certificate) -> None:
     else:
         write_json(_note(plan.target, ".certificate.json"), certificate.model_dump())
         _note(plan.target, ".README.md").write_text(card, encoding="utf-8")
-    os.replace(path, plan.target)
+    path.replace(plan.target)
 
 
 @contextmanager

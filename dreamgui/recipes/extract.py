@@ -11,6 +11,7 @@ from dreamgui.errors import BadInput
 from dreamgui.events import Event, Note, Progress, Saved, Score
 from dreamgui.models.extract import Extraction
 from dreamgui.models.extract import extract as extracted
+from dreamgui.models.text_encoders import TEXT_FOLDER
 from dreamgui.models.workshop import save_lora_run, unet_source
 from dreamgui.recipes.energy import energy_scores, write_energy
 from dreamgui.workspace import Workspace
@@ -41,6 +42,8 @@ def extract(job: ExtractJob, workspace: Workspace, models: Models) -> Iterator[E
         f"Rank {job.rank} captures {found.at(job.rank):.1%} of the change in the adapted layers, which hold "
         f"{found.reachable:.1%} of all change; the file has {card.file_bytes / 1e6:.1f} MB."
     )
+    if (trained.file.parent.parent / TEXT_FOLDER).is_dir() and trained.card:
+        yield Note(f"{trained.name} trained its text encoder too; that part isn't in the LoRA.")
     yield Saved("run", card.name, folder)
 
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from dreamgui.config import MixJob
 from dreamgui.events import Event, Note, Progress, Saved
+from dreamgui.models.export import ModelFiles
 from dreamgui.models.merge import mixed_entries
-from dreamgui.models.workshop import Source, save_unet_run, unet_source
+from dreamgui.models.workshop import Source, save_whole_run, unet_source
 from dreamgui.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -35,7 +36,8 @@ def mix(job: MixJob, workspace: Workspace, models: Models) -> Iterator[Event]:
     entries = mixed_entries([source.file for source in sources], shares)
     wish = job.run or f"{first.name}-{second.name}-{job.weight:g}"
     source = Source(first.name, first.base, first.file, first.card or second.card)
-    card = save_unet_run(workspace, catalog, wish, job, source, entries)
+    files = ModelFiles.of(catalog, catalog.spec(first.name))
+    card = save_whole_run(workspace, wish, job, source, files, entries)
     yield Progress("Mixing", 1, 1)
     yield Note(f"{card.name} is {formula}.")
     yield Saved("run", card.name, workspace.place("runs", card.name))

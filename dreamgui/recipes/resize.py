@@ -10,7 +10,7 @@ from dreamgui.config import ResizeJob
 from dreamgui.events import Event, Note, Progress, Saved, Score
 from dreamgui.models.extract import resize as resized
 from dreamgui.models.lora_files import read_lora
-from dreamgui.models.merge import low_ranks
+from dreamgui.models.merge import low_ranks, text_low_ranks
 from dreamgui.models.workshop import lora_source, save_lora_run
 from dreamgui.recipes.energy import energy_scores, write_energy
 from dreamgui.workspace import Workspace
@@ -27,7 +27,8 @@ def resize(job: ResizeJob, workspace: Workspace, models: Models) -> Iterator[Eve
     """
     began, source = time.monotonic(), lora_source(models.catalog, job.lora)
     yield Progress("Finding singular values", 0, 1)
-    file, captured = resized(low_ranks(read_lora(source.file)), job.rank)
+    lora = read_lora(source.file)
+    file, captured = resized(low_ranks(lora), job.rank, text_low_ranks(lora))
     wish = job.run or f"{source.name}-r{job.rank}"
     card = save_lora_run(workspace, wish, job, source, file, job.rank, time.monotonic() - began)
     folder = workspace.place("runs", card.name)

@@ -6,35 +6,34 @@ Ruiz et al. 2022, https://arxiv.org/abs/2208.12242.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dreamgui.config import TrainJob
 from dreamgui.data.dataset import Dataset
-from dreamgui.diffusion.batches import make_batch
-from dreamgui.diffusion.latents import EncodedPictures, encode_pictures
+from dreamgui.diffusion.checkpoints import MovementGuard
+from dreamgui.diffusion.latents import Picture
 from dreamgui.diffusion.sample import Draw
 from dreamgui.diffusion.schedule import NoiseSchedule, learning_rate_at
-from dreamgui.diffusion.step import TrainingStep
+from dreamgui.diffusion.step import StepSettings, TrainingStep
 from dreamgui.diffusion.text import cut_off_notes
-from dreamgui.errors import NotEnoughPhotos, StopRequested
-from dreamgui.events import Event, Loss, Note, Progress, Sampled, Saved
+from dreamgui.errors import NotEnoughMemory, StopRequested
+from dreamgui.events import Event, Note, Progress, Sampled, Saved
 from dreamgui.models.catalog import UNET_FILE
 from dreamgui.models.lora_files import LoraSettings
 from dreamgui.recipes.class_images import class_images, class_job
 from dreamgui.recipes.drawn import drawn
+from dreamgui.recipes.lessons import Material, encode, photographs
+from dreamgui.recipes.loss_log import Board, LossLog
 from dreamgui.recipes.trained_run import TrainedRun
 from dreamgui.workspace import Workspace
 
 if TYPE_CHECKING:
     from dreamgui.models.manager import Models, Parts
 
-LEAST_PHOTOS = 3
 SAMPLE_STEPS = 20
 CHECKPOINT_SECONDS = 60
-_CACHE = ".latents.safetensors"
-Picture = tuple[Path, str]
 
 
 def train(job: TrainJob, workspace: Workspace, models: Models) -> Iterator[Event]:
@@ -46,142 +45,145 @@ def train(job: TrainJob, workspace: Workspace, models: Models) -> Iterator[Event
         UnknownName: there is no such base, data set or run.
         NotEnoughPhotos: the data set has less than three pictures.
         NotEnoughDisk, NotEnoughMemory: said before anything is lost.
+        BadInput: what an optimizer or TensorBoard needs isn't installed.
         TrainingFailed: the loss is no longer a number; the last checkpoint stays.
     """
     card = models.catalog.card(job.model)
     dataset = Dataset.load(workspace.find("datasets", job.dataset))
-    photographs = _photographs(dataset, job)
+    material = photographs(dataset, job)
     run = TrainedRun.resumed(job, workspace, models.catalog) if job.resume else TrainedRun.new(job, workspace)
     run.require_space(workspace, models.catalog.folder(job.model) / UNET_FILE)
     if dataset.size_px < card.size_px:
         yield Note(f"The crops of {dataset.size_px} pixels are enlarged to the base model's {card.size_px}.")
 
-    class_pictures: list[Picture] = []
     if job.prior_preservation:
-        files = yield from class_images(class_job(job, len(photographs)), workspace, models)
-        class_pictures = [(file, job.class_prompt) for file in files]
+        files = yield from class_images(class_job(job, len(dataset.images())), workspace, models)
+        material = replace(material, prior=[Picture(file, job.class_prompt) for file in files])
         # The run's card names the number that was meant by leaving it open.
         run.job = run.job.model_copy(update={"class_count": len(files)})
 
-    with models.train(job.model, _lora(job)) as parts:
-        yield from _learn(job, parts, run, photographs, class_pictures)
-        # Without this reference the manager gets the memory back at once.
-        del parts
+    try:
+        with models.train(job.model, _lora(job), job.train_text_encoder) as parts:
+            yield from _learn(job, parts, run, material)
+            # Without this reference the manager gets the memory back at once.
+            del parts
+    except NotEnoughMemory as error:
+        raise NotEnoughMemory(error.what, _smaller(job)) from None
     yield Saved("run", run.name, run.folder)
 
 
-def _learn(
-    job: TrainJob,
-    parts: Parts,
-    run: TrainedRun,
-    photographs: Sequence[Picture],
-    class_pictures: Sequence[Picture],
-) -> Iterator[Event]:
+def _learn(job: TrainJob, parts: Parts, run: TrainedRun, material: Material) -> Iterator[Event]:
     """From pictures to a finished run; the methods differ only in which weights require a gradient."""
     began = time.monotonic()
-    captions = [caption for _, caption in [*photographs, *class_pictures]]
-    for sentence in cut_off_notes(parts.tokenizer, [*captions, *job.sample_prompts]):
+    for sentence in cut_off_notes(parts.tokenizer, [*material.captions, *job.sample_prompts]):
         yield Note(sentence)
 
     # Everything is encoded once; the loop sees latents and embeddings only.
-    instance = yield from _encoded(parts, photographs)
-    prior = (yield from _encoded(parts, class_pictures)) if class_pictures else None
+    lessons = yield from encode(parts, job, material)
     schedule = NoiseSchedule(parts.scheduler_config, parts.device)
-    training = TrainingStep(
-        parts.unet, schedule, parts.dtype, job.prior_weight, job.min_snr_gamma, job.max_grad_norm
-    )
-    losses = (yield from _restored(run, training)) if job.resume else []
-    earlier_seconds = sum(loss.seconds for loss in losses)
+    settings = StepSettings(**{name: getattr(job, name) for name in StepSettings.__dataclass_fields__})
+    text_encoder = parts.text_encoder if job.train_text_encoder else None
+    training = TrainingStep(parts.unet, schedule, parts.dtype, settings, text_encoder)
+    log = LossLog(training, parts.device, Board(run.folder / "tensorboard") if job.tensorboard else None)
+    if job.resume:
+        yield from _restored(run, training, log)
+    first, earlier_seconds = len(log.losses) + 1, log.seconds
+    guard = MovementGuard(training) if first > 1 else None
+    held_out = lessons.validation(schedule.steps)
     run.begin()
 
     try:
-        if not losses:
-            yield from _samples(parts, job, 0)
+        if first == 1:
+            yield from _samples(parts, training, job, 0)
         saved_at = told_at = time.monotonic()
-        for step in range(len(losses) + 1, job.steps + 1):
-            started = time.monotonic()
-            rate = learning_rate_at(
-                step, job.steps, job.effective_learning_rate, job.lr_schedule, job.warmup_steps
+        for step in range(first, job.steps + 1):
+            started, last = time.monotonic(), step == job.steps
+            if training.text_learns and step > job.text_steps:
+                training.freeze_text()
+                lessons = lessons.embedded(parts.text_encoder)
+                held_out = lessons.validation(schedule.steps)
+            shape = learning_rate_at(step, job.steps, 1.0, job.lr_schedule, job.warmup_steps)
+            rate, text_rate = (
+                shape * r for r in (job.effective_learning_rate, job.effective_text_learning_rate)
             )
-            batch = make_batch(step, instance, prior, job.batch_size, job.seed, schedule.steps)
-            report = training(batch, rate)
-            seconds = time.monotonic() - started
-            losses.append(Loss(step, report.instance, report.prior, rate, report.grad_norm, seconds))
-            yield losses[-1]
+            measured = training.launch(lessons.batch(step, schedule.steps), rate, text_rate)
+            yield from log.add(step, rate, measured, started)
+            if guard:
+                guard.look(last)
 
             # Once a second: how far it is.
-            if time.monotonic() - told_at > 1 or step == job.steps:
+            if time.monotonic() - told_at > 1 or last:
                 told_at = time.monotonic()
                 yield Progress("Training", step, job.steps)
 
+            # Once in a while: how the weights do on photographs that they don't learn from.
+            if held_out and (step % job.validate_every == 0 or last):
+                yield from log.rest()
+                yield log.validated(step, training.validate(held_out))
+
             # Once in a while: pictures from the weights as they are now.
-            if job.sample_every and (step % job.sample_every == 0 or step == job.steps):
-                yield from _samples(parts, job, step)
+            if job.sample_every and (step % job.sample_every == 0 or last):
+                yield from log.rest()
+                yield from _samples(parts, training, job, step)
 
             # Once in a while, and every minute at the latest: a checkpoint.
             due = step % job.checkpoint_every == 0 or time.monotonic() - saved_at > CHECKPOINT_SECONDS
-            if due and step < job.steps:
-                path = run.checkpoints.save(step, training, losses, run.settings)
+            if due and not last:
+                yield from log.rest()
+                path = run.save_checkpoint(training, log)
                 saved_at = time.monotonic()
                 yield Saved("checkpoint", path.name, path)
+        yield from log.rest()
     except StopRequested:
-        if not losses:
+        log.rest()
+        if not log.losses:
             raise
-        run.checkpoints.save(len(losses), training, losses, run.settings)
-        yield Note(f"Stopped after {len(losses)} of {job.steps} steps; what was learnt so far is kept.")
-    run.finish(parts.unet, parts.card, losses, earlier_seconds + time.monotonic() - began)
-
-
-def _photographs(dataset: Dataset, job: TrainJob) -> list[Picture]:
-    """Crops and captions. A crop whose caption is only the data set's instance prompt takes the job's."""
-    pictures = [
-        (path, job.instance_prompt if caption in ("", dataset.instance_prompt) else caption)
-        for path, caption in dataset.images()
-    ]
-    if len(pictures) < LEAST_PHOTOS:
-        raise NotEnoughPhotos(
-            f"The data set {job.dataset!r} has {len(pictures)} pictures; a training needs {LEAST_PHOTOS}.",
-            "Add photographs in the Dataset tab; ten to twenty are good.",
-        )
-    return pictures
+        run.save_checkpoint(training, log)
+        yield Note(f"Stopped after {len(log.losses)} of {job.steps} steps; what was learnt so far is kept.")
+    if job.finish_with == "best" and (step := run.put_best_back(training, log)):
+        yield Note(f"The run is kept as it was after step {step}, where its loss was lowest.")
+    run.finish(training, parts, log, earlier_seconds + time.monotonic() - began)
 
 
 def _lora(job: TrainJob) -> LoraSettings | None:
     if job.method == "unet":
         return None
-    return LoraSettings(job.rank, job.effective_alpha, job.lora_targets, job.seed)
+    return LoraSettings(job.rank, job.effective_alpha, job.lora_targets, job.seed, job.dora)
 
 
-def _encoded(parts: Parts, pictures: Sequence[Picture]) -> Generator[Event, None, EncodedPictures]:
-    """Encode pictures of one folder; what was encoded is kept in it for the next run."""
-    encoding = encode_pictures(parts, pictures, pictures[0][0].parent / _CACHE)
-    while True:
-        try:
-            done, total = next(encoding)
-        except StopIteration as end:
-            return end.value
-        yield Progress("Encoding pictures", done, total)
-
-
-def _restored(run: TrainedRun, training: TrainingStep) -> Generator[Event, None, list[Loss]]:
+def _restored(run: TrainedRun, training: TrainingStep, log: LossLog) -> Generator[Event, None, None]:
     """Put the newest whole checkpoint back; yields the losses so far again, so that the curve has no gap."""
     checkpoint, broken = run.checkpoints.newest()
     for name in broken:
         yield Note(f"The checkpoint {name} of {run.name!r} is damaged; the one before it is used.")
     if checkpoint is None:
         yield Note(f"The run {run.name!r} has no whole checkpoint; it starts from the beginning.")
-        return []
+        return
     checkpoint.restore(training)
     yield Note(f"The run {run.name!r} goes on after step {checkpoint.step}.")
-    yield from checkpoint.losses
-    return list(checkpoint.losses)
+    yield from log.restored(checkpoint.losses, checkpoint.validations)
 
 
-def _samples(parts: Parts, job: TrainJob, step: int) -> Iterator[Event]:
-    """One picture a prompt, always from the same noise, with the weights as they are."""
+def _samples(parts: Parts, training: TrainingStep, job: TrainJob, step: int) -> Iterator[Event]:
+    """One picture a prompt, always from the same noise, with the weights as they would be kept."""
     if not job.sample_every:
         return
-    for index, prompt in enumerate(job.sample_prompts):
-        request = Draw(prompt, seed=job.seed + index, steps=SAMPLE_STEPS)
-        image, *_ = yield from drawn(parts, [request], Progress("Training", step, job.steps))
-        yield Sampled(step, prompt, request.seed, image)
+    with training.settled():
+        for index, prompt in enumerate(job.sample_prompts):
+            request = Draw(prompt, seed=job.seed + index, steps=SAMPLE_STEPS)
+            image, *_ = yield from drawn(parts, [request], Progress("Training", step, job.steps))
+            yield Sampled(step, prompt, request.seed, image)
+
+
+def _smaller(job: TrainJob) -> str:
+    """What to change when memory was short, the least harm first."""
+    if job.batch_size > 1:
+        half, sums = job.batch_size // 2, job.accumulate * 2
+        return f"Set the batch to {half} and add up {sums} batches: it learns the same in less memory."
+    if job.train_text_encoder:
+        return "Leave the text encoder as it is."
+    if job.ema_decay:
+        return "Don't average the weights: that is another copy of them."
+    if job.method == "unet":
+        return "Train a LoRA in place of the whole UNet: it needs about a fifth of the memory."
+    return "Choose a smaller rank or a base model of smaller pictures, and close other programs."

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dreamgui.config import TrainJob
 from dreamgui.diffusion.checkpoints import Checkpoints
 from dreamgui.diffusion.weights import require_finite, save_unet
 from dreamgui.errors import BadInput, UnknownName
-from dreamgui.events import Loss
-from dreamgui.models.catalog import LORA_FILE, UNET_FILE, Catalog, ModelCard, RunCard, write_run
+from dreamgui.models.catalog import LORA_FILE, UNET_FILE, Catalog, RunCard, write_run
 from dreamgui.models.lora_files import lora_metadata, read_lora, save_lora
+from dreamgui.models.text_encoders import TEXT_FOLDER, save_text_encoder
+from dreamgui.recipes.loss_log import LossLog
 from dreamgui.workspace import Workspace
 
-_FIXED = ("model", "dataset", "method", "rank", "effective_alpha", "lora_targets")
+if TYPE_CHECKING:
+    from dreamgui.diffusion.step import TrainingStep
+    from dreamgui.models.manager import Parts
+
+_FIXED = ("model", "dataset", "method", "train_text_encoder", "optimizer", "ema_decay")
+_FIXED_LORA = (*_FIXED, "rank", "effective_alpha", "lora_targets", "dora")
 """What can't change between the parts of one run."""
 
 
@@ -74,16 +79,19 @@ class TrainedRun:
         return self.job.model_dump(mode="json")
 
     def require_space(self, workspace: Workspace, base_unet: Path) -> None:
-        """Keep two checkpoints where they fit, else one.
+        """Keep as many checkpoints as the job says, and the best one, as far as they fit, but at least one.
 
         Raises:
             NotEnoughDisk: not even one fits beside the one being written and the finished file.
         """
         size = base_unet.stat().st_size if self.job.method == "unet" else 10_000_000
-        checkpoint = 6 * size  # fp32 weights and two moments of AdamW, from an fp16 file
+        # fp32 weights and two moments of AdamW (and an average), from an fp16 file
+        checkpoint = (8 if self.job.ema_decay else 6) * size
         workspace.require_space(2 * checkpoint + size)
-        if shutil.disk_usage(workspace.root).free < 3 * checkpoint + size + 100_000_000:
-            self.checkpoints.keep = 1
+        room = shutil.disk_usage(workspace.root).free - size - 100_000_000
+        fitting = int(room / checkpoint) - 1
+        self.checkpoints.keep = max(1, min(self.job.keep_checkpoints, fitting - 1))
+        self.checkpoints.keep_best = fitting > self.checkpoints.keep
 
     def begin(self) -> None:
         """Put the run into the catalog, unfinished; one that was stopped stays usable until it is better."""
@@ -93,26 +101,64 @@ class TrainedRun:
         if not self.usable:
             write_run(self.folder, self._card(steps=0, seconds=0.0, file_bytes=0, finished=False))
 
-    def finish(self, unet: Any, base: ModelCard, losses: Sequence[Loss], seconds: float) -> RunCard:
+    def save_checkpoint(self, training: TrainingStep, log: LossLog) -> Path:
+        """Keep everything that was learnt and measured so far.
+
+        Raises:
+            NotEnoughDisk: the disk is full; the earlier checkpoints are as they were.
+        """
+        return self.checkpoints.save(
+            len(log.losses), training, log.losses, self.settings, log.validations, log.quality
+        )
+
+    def put_best_back(self, training: TrainingStep, log: LossLog) -> int:
+        """Put the best checkpoint's weights back if they are better than the ones now.
+
+        Returns:
+            After which step they were so, 0 where the ones now are the best.
+        """
+        best = self.checkpoints.best()
+        if best is None or best.quality is None or best.quality >= log.quality:
+            return 0
+        best.restore(training)
+        return best.step
+
+    def finish(self, training: TrainingStep, parts: Parts, log: LossLog, seconds: float) -> RunCard:
         """Write the weights and then the card that says so; a LoRA's file names its base model.
 
         Raises:
             TrainingFailed: a weight isn't finite.
             Damaged: what was written reads back differently.
         """
-        if self.job.method == "unet":
-            path = self.folder / UNET_FILE
-            save_unet(path.parent, unet)
-        else:
-            path = self.folder / LORA_FILE
-            metadata = lora_metadata(self.job.model_dump_json(), base, self.job.rank, self.job.effective_alpha)
-            save_lora(path, unet, metadata)
-            require_finite(read_lora(path).tensors)
-        card = self._card(len(losses), round(seconds, 2), path.stat().st_size, finished=True)
+        with training.settled():
+            path = self._write_unet(parts) if self.job.method == "unet" else self._write_lora(parts)
+        card = self._card(len(log.losses), round(seconds, 2), path.stat().st_size, finished=True)
+        looks = log.validations
+        card = card.model_copy(update={"loss": log.smoothed, "validation": looks[-1].loss if looks else None})
         write_run(self.folder, card)
-        if len(losses) >= self.job.steps:
+        if log.board:
+            log.board.close()
+        if len(log.losses) >= self.job.steps:
             self.checkpoints.clear()
         return card
+
+    def _write_unet(self, parts: Parts) -> Path:
+        if self.job.train_text_encoder:
+            save_text_encoder(self.folder / TEXT_FOLDER, parts.text_encoder)
+        path = self.folder / UNET_FILE
+        save_unet(path.parent, parts.unet)
+        return path
+
+    def _write_lora(self, parts: Parts) -> Path:
+        path = self.folder / LORA_FILE
+        metadata = lora_metadata(
+            self.job.model_dump_json(), parts.card, self.job.rank, self.job.effective_alpha
+        )
+        text_encoder = parts.text_encoder if self.job.train_text_encoder else None
+        save_lora(path, parts.unet, metadata, text_encoder=text_encoder)
+        written = read_lora(path)
+        require_finite(written.tensors | written.text)
+        return path
 
     def _card(self, steps: int, seconds: float, file_bytes: int, finished: bool) -> RunCard:
         lora = self.job.method == "lora"
@@ -145,5 +191,5 @@ def _newest_open(job: TrainJob, workspace: Workspace, catalog: Catalog) -> str:
 
 
 def _changed(job: TrainJob, before: TrainJob) -> list[str]:
-    fixed = _FIXED if job.method == "lora" else _FIXED[:3]
+    fixed = _FIXED_LORA if job.method == "lora" else _FIXED
     return [name.removeprefix("effective_") for name in fixed if getattr(job, name) != getattr(before, name)]

@@ -10,7 +10,7 @@ from dreamgui.services import Services
 from dreamgui.ui.endpoints import ACTIONS, add_endpoints
 from dreamgui.ui.form import Form
 from dreamgui.ui.session import QUIET, Device
-from dreamgui.ui.stream import DOING
+from dreamgui.ui.stream import doing
 from dreamgui.ui.tabs.compare import create_compare_tab
 from dreamgui.ui.tabs.control import create_control_tab
 from dreamgui.ui.tabs.convert import create_convert_tab
@@ -73,7 +73,7 @@ def status_line(services: Services, device: Device) -> str:
     """The device, and what runs on it."""
     active = services.jobs.active()
     name = escape(str(device.status()["device"]))
-    what = escape(DOING[active[0].kind].capitalize()) if active else "Ready"
+    what = escape(doing(active[0]).capitalize()) if active else "Ready"
     waiting = f", {len(active) - 1} waiting" if len(active) > 1 else ""
     dot = f'<span class="dg-dot{" dg-on" if active else ""}"></span>'
     return f'{dot}{what}{waiting}<span class="dg-device">{name}</span>'

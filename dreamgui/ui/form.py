@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from dreamgui.config import JobConfig
 from dreamgui.errors import OutOfRange
 from dreamgui.services import Services
-from dreamgui.ui.widgets import extra, holds_path, is_many, is_number, make_widget, still_there, to_widget
+from dreamgui.ui.widgets import extra, holds_path, is_many, is_narrow, make_widget, still_there, to_widget
 
 NUMBER_WIDTH_PX = 190
 MAKERS = {"models": "Convert", "bases": "Convert", "datasets": "Dataset", "runs": "Train"}
@@ -65,11 +65,11 @@ class Form:
         fields = self.model.model_fields
         left = [name for name in fields if name not in self._widgets and name not in skip]
         with gr.Accordion(title, open=False, elem_id=f"{self.prefix}-more"):
-            for _, group in groupby(left, key=lambda name: is_number(fields[name])):
+            for _, group in groupby(left, key=lambda name: is_narrow(fields[name])):
                 names = [name for name in group if self._local or not holds_path(fields[name])]
-                with gr.Row() if is_number(fields[names[0]]) else nullcontext():
+                with gr.Row() if is_narrow(fields[names[0]]) else nullcontext():
                     for name in names:
-                        self.show(name, **({"min_width": NUMBER_WIDTH_PX} if is_number(fields[name]) else {}))
+                        self.show(name, **({"min_width": NUMBER_WIDTH_PX} if is_narrow(fields[name]) else {}))
                 self._folded.update(names)
 
     def __getitem__(self, name: str) -> Component:

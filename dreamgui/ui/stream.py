@@ -98,9 +98,14 @@ def view_of(job: Job | None) -> JobView:
     return view
 
 
+def doing(job: Job) -> str:
+    """What goes on while this job runs, in words."""
+    return DOING.get(job.kind, "another job is running")
+
+
 def waiting_text(ahead: list[Job]) -> str:
     """What a job in the line waits for."""
-    return f"Waiting: {DOING.get(ahead[0].kind, 'another job is running')}" if ahead else "Starting"
+    return f"Waiting: {doing(ahead[0])}" if ahead else "Starting"
 
 
 def fraction_done(view: JobView) -> float | None:

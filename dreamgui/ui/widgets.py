@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 SLIDER_STEPS = 200
 SLIDER_INTEGERS = 254
+SLIDER_HIGHEST = 30
 WORDS = {
     "unet": "Whole UNet",
     "lora": "LoRA",
@@ -51,14 +52,23 @@ def _chooser(field: FieldInfo, choices: list[str], options: dict[str, Any]) -> C
 
 
 def _number(field: FieldInfo, kind: type, options: dict[str, Any]) -> Component:
-    """A slider for a short range (shares, strengths), else a number field whose limits ``check`` tells."""
-    low, high = _limit(field, "ge"), _limit(field, "le")
-    if kind is float and low is not None and high is not None and high <= 30:
-        step = next(step for step in (0.05, 0.1, 0.5) if (high - low) / step <= SLIDER_STEPS)
+    """A slider where its range allows one, else a number field, whose limits the form's check tells."""
+    if (span := slider_span(field)) is not None:
+        low, high, step = span
         return gr.Slider(low, high, step=step, **options)
-    if kind is int and low is not None and high is not None and high - low < SLIDER_INTEGERS:
-        return gr.Slider(low, high, step=1, **options)
     return gr.Number(precision=0 if kind is int else None, **options)
+
+
+def slider_span(field: FieldInfo) -> tuple[float, float, float] | None:
+    """Lowest and highest value and step of a number that suits a slider: a share, a strength, a count."""
+    low, high, kind = _limit(field, "ge"), _limit(field, "le"), _plain(field.annotation)
+    if low is None or high is None or field.default is None:
+        return None
+    if kind is int and high - low < SLIDER_INTEGERS:
+        return low, high, 1
+    if kind is float and high <= SLIDER_HIGHEST:
+        return low, high, next(step for step in (0.05, 0.1, 0.5) if (high - low) / step <= SLIDER_STEPS)
+    return None
 
 
 def holds_path(field: FieldInfo) -> bool:
@@ -66,9 +76,9 @@ def holds_path(field: FieldInfo) -> bool:
     return _plain(field.annotation) is Path
 
 
-def is_number(field: FieldInfo) -> bool:
-    """Whether a field is a number, perhaps one that may be left open."""
-    return _plain(field.annotation) in (int, float)
+def is_narrow(field: FieldInfo) -> bool:
+    """Whether a field is a number to be typed, so that two of them fit beside each other."""
+    return _plain(field.annotation) in (int, float) and slider_span(field) is None
 
 
 def _limit(field: FieldInfo, name: str) -> float | None:

@@ -12,6 +12,7 @@ from PIL import Image
 from dreamgui.config import Framing
 from dreamgui.data.class_set import (
     MOST,
+    Mix,
     framed_prompt,
     look_at,
     mix_of,
@@ -26,7 +27,7 @@ from tests.diffusion.made import make_dataset
 
 
 def test_the_mix_holds_at_every_length() -> None:
-    mix = {"close-up": 5, "medium": 3, "full": 2}
+    mix: Mix = {"close-up": 5, "medium": 3, "full": 2}
     slots = plan(100, mix)
     for length in range(1, 101):
         have = Counter(slot.framing for slot in slots[:length])
@@ -75,7 +76,7 @@ def test_drawings_are_judged_by_their_face(astronaut: Path) -> None:
     for asked in FRAMINGS:
         for framing, image in shown.items():
             look = look_at(image, asked)
-            assert look.right == (framing == asked) and 0 < look.misfit < inf or look.right
+            assert (look.right == (framing == asked) and 0 < look.misfit < inf) or look.right
     assert all(look_at(image, None).right for image in shown.values())
     assert look_at(shown["full"], "close-up").misfit > look_at(shown["medium"], "close-up").misfit
     nobody = look_at(Image.new("RGB", (128, 128), "teal"), None)

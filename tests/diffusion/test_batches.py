@@ -4,7 +4,7 @@ from collections import Counter
 
 import torch
 
-from dreamgui.diffusion.batches import Batch, make_batch
+from dreamgui.diffusion.batches import Batch, make_batch, validation_batches
 from dreamgui.diffusion.latents import EncodedPictures
 
 
@@ -51,3 +51,28 @@ def test_timesteps_cover_the_schedule() -> None:
         [make_batch(step, pictures(4), None, 8, seed=0).timesteps for step in range(1, 200)]
     )
     assert timesteps.min() < 10 and timesteps.max() > 990 and abs(timesteps.float().mean() - 500) < 30
+
+
+def test_parts_of_a_batch_have_their_share_of_each() -> None:
+    whole = make_batch(3, pictures(6), pictures(9, 100), 4, seed=0)
+    parts = whole.split(2)
+    assert [part.instances for part in parts] == [2, 2]
+    assert [number < 100 for part in parts for number in numbers(part)] == [True, True, False, False] * 2
+    assert sorted(n for part in parts for n in numbers(part)) == sorted(numbers(whole))
+    assert whole.split(1) == [whole]
+
+
+def test_offset_noise_moves_whole_channels_and_nothing_else() -> None:
+    plain, moved = (make_batch(1, pictures(4), None, 2, seed=0, offset_noise=by) for by in (0.0, 0.1))
+    difference = moved.noise - plain.noise
+    torch.testing.assert_close(difference, difference[:, :, :1, :1].expand_as(difference))
+    assert difference.abs().max() > 0.01 and torch.equal(plain.timesteps, moved.timesteps)
+    assert torch.equal(plain.latents, moved.latents)
+
+
+def test_validation_never_changes() -> None:
+    one, two = (validation_batches(pictures(3), times=4, size=5) for _ in range(2))
+    assert [batch.instances for batch in one] == [5, 5, 2]
+    assert all(torch.equal(a.noise, b.noise) for a, b in zip(one, two, strict=True))
+    assert sorted(torch.cat([batch.timesteps for batch in one]).tolist()) == sorted([125, 375, 625, 875] * 3)
+    assert numbers(one[0]) == [0, 0, 0, 0, 1]

@@ -2,38 +2,78 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from dreamgui.diffusion import checkpoints
-from dreamgui.diffusion.checkpoints import Checkpoints
+from dreamgui.diffusion.checkpoints import Checkpoints, MovementGuard
 from dreamgui.diffusion.step import TrainingStep
-from dreamgui.errors import Damaged, NotEnoughDisk
-from dreamgui.events import Loss
+from dreamgui.errors import Damaged, NotEnoughDisk, TrainingFailed
+from dreamgui.events import Loss, Validation
 from dreamgui.models.manager import LoraSettings, Models, Parts
 from tests.diffusion.test_step import batch, training
 
 LOSSES = [Loss(1, 0.5, None, 1e-4, 0.25, 0.1), Loss(2, 0.4, 0.3, 1e-4, 0.2, 0.1)]
 
 
-def stepped(parts: Parts, count: int = 2) -> TrainingStep:
-    step = training(parts)
+def stepped(parts: Parts, count: int = 2, **settings: Any) -> TrainingStep:
+    step = training(parts, **settings)
     for _ in range(count):
         step(batch(), 1e-3)
     return step
 
 
-def test_going_on_is_bit_equal(trained: Parts, tmp_path: Path) -> None:
-    step, folder = stepped(trained), Checkpoints(tmp_path / "run")
-    folder.save(2, step, LOSSES, {"steps": 5})
-    expected = [step(batch(), 1e-3) for _ in range(3)]
-    fresh = stepped(trained, 4)
-    checkpoint, broken = folder.newest()
-    assert checkpoint is not None and broken == []
-    assert checkpoint.step == 2 and checkpoint.losses == LOSSES and checkpoint.job == {"steps": 5}
-    checkpoint.restore(fresh)
-    assert [fresh(batch(), 1e-3) for _ in range(3)] == expected
+@pytest.mark.parametrize("optimizer", ["adamw", "prodigy", "schedule-free"])
+def test_going_on_is_bit_equal(models: Models, tmp_path: Path, optimizer: str) -> None:
+    if optimizer != "adamw":
+        pytest.importorskip({"prodigy": "prodigyopt", "schedule-free": "schedulefree"}[optimizer])
+    lora = LoraSettings(4, 4.0) if optimizer == "adamw" else None
+    settings = {"optimizer": optimizer, "ema_decay": 0.9}
+    seen = [Validation(2, 0.75)]
+    with models.train("tiny", lora) as parts:
+        step, folder = stepped(parts, **settings), Checkpoints(tmp_path / "run")
+        folder.save(2, step, LOSSES, {"steps": 5}, seen, 0.75)
+        expected = [step(batch(), 1e-3) for _ in range(3)]
+        fresh = stepped(parts, 4, **settings)
+        checkpoint, broken = folder.newest()
+        assert checkpoint is not None and broken == []
+        assert checkpoint.step == 2 and checkpoint.losses == LOSSES and checkpoint.job == {"steps": 5}
+        assert checkpoint.validations == seen and checkpoint.quality == 0.75
+        checkpoint.restore(fresh)
+        assert [fresh(batch(), 1e-3) for _ in range(3)] == expected
+        assert fresh.average is not None and step.average is not None
+        average = step.average.weights
+        assert all(torch.equal(fresh.average.weights[name], average[name]) for name in average)
+        with pytest.raises(Damaged, match="settings"):
+            checkpoint.restore(training(parts, optimizer=optimizer))
+
+
+def test_the_best_is_kept_beside_the_newest(trained: Parts, tmp_path: Path) -> None:
+    step, folder = stepped(trained, 1), Checkpoints(tmp_path / "run", keep=1)
+    for number, quality in ((1, 0.5), (2, 0.3), (3, 0.4), (4, 0.6)):
+        folder.save(number, step, LOSSES, {}, (), quality)
+    assert sorted(path.name for path in folder.folder.iterdir()) == ["step-000002", "step-000004"]
+    best = folder.best()
+    assert best is not None and best.step == 2 and best.quality == 0.3
+    folder.keep_best = False
+    folder.save(5, step, LOSSES, {}, (), 0.9)
+    assert [path.name for path in folder.folder.iterdir()] == ["step-000005"]
+
+
+def test_weights_that_do_not_move_are_an_error(trained: Parts) -> None:
+    step = stepped(trained)
+    guard = MovementGuard(step)
+    step(batch(), 1e-12)
+    guard.look(last=False)
+    stuck = MovementGuard(step)
+    for _ in range(4):
+        stuck.look(last=False)
+    with pytest.raises(TrainingFailed, match="5 steps"):
+        stuck.look(last=False)
+    with pytest.raises(TrainingFailed, match="1 steps"):
+        MovementGuard(step).look(last=True)
 
 
 def test_the_newest_few_are_kept(trained: Parts, tmp_path: Path) -> None:

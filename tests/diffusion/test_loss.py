@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -52,3 +54,13 @@ def test_min_snr_gamma(kind: str) -> None:
     weighed = dreambooth_loss(prediction(1, 1, 1), batch(3, [0, 300, 900]), SCHEDULE, min_snr_gamma=5.0)
     plain = dreambooth_loss(prediction(1, 1, 1), batch(3, [0, 300, 900]), SCHEDULE)
     assert weighed.total < plain.total
+
+
+def test_weights_count_each_latent() -> None:
+    weight = torch.ones(2, 1, 8, 8)
+    weight[:, :, :4] = 0.0
+    weight[:, :, 4:] = 2.0
+    errors = prediction(1.0, 1.0).clone()
+    errors[:, :, :4] = 100.0
+    weighed = replace(batch(2, [5, 6]), weight=weight)
+    assert dreambooth_loss(errors, weighed, SCHEDULE).total.item() == pytest.approx(1.0)

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 
 from dreamgui.diffusion.batches import Batch
 from dreamgui.diffusion.schedule import NoiseSchedule
-from dreamgui.diffusion.step import TrainingStep
-from dreamgui.errors import TrainingFailed
-from dreamgui.models.manager import Parts
+from dreamgui.diffusion.step import TEXT, StepSettings, TrainingStep
+from dreamgui.errors import BadInput, TrainingFailed
+from dreamgui.models.manager import LoraSettings, Models, Parts
 
 
 def batch(prior: bool = True) -> Batch:
@@ -25,9 +27,9 @@ def batch(prior: bool = True) -> Batch:
     )
 
 
-def training(parts: Parts, dtype: torch.dtype = torch.float32, **settings: float) -> TrainingStep:
+def training(parts: Parts, dtype: torch.dtype = torch.float32, **settings: Any) -> TrainingStep:
     schedule = NoiseSchedule(parts.scheduler_config, parts.device)
-    return TrainingStep(parts.unet, schedule, dtype, **settings)
+    return TrainingStep(parts.unet, schedule, dtype, StepSettings(**settings))
 
 
 def test_one_batch_can_be_learnt(trained: Parts) -> None:
@@ -96,3 +98,83 @@ def test_an_overflow_of_fp16_is_left_out(trained: Parts) -> None:
     assert step(batch(), 1e-3).grad_norm == 0.0
     assert all(torch.equal(before[name], weight) for name, weight in step.trained.items())
     assert step.scaler.state_dict()["scale"] < scale
+
+
+def test_small_batches_added_up_are_one_large_batch(models: Models) -> None:
+    after = []
+    for accumulate in (1, 2):
+        with models.train("tiny") as parts:
+            step = training(parts, accumulate=accumulate, prior_weight=0.5)
+            reports = [step(batch(), 1e-3) for _ in range(3)]
+            after.append((reports, {name: weight.detach() for name, weight in step.trained.items()}))
+    (whole, one), (halves, two) = after
+    for large, small in zip(whole, halves, strict=True):
+        assert small.instance == pytest.approx(large.instance, rel=1e-4)
+        assert small.prior == pytest.approx(large.prior, rel=1e-4)
+        assert small.grad_norm == pytest.approx(large.grad_norm, rel=1e-3)
+    # Adam's first steps are as long for tiny gradients as for large ones, so single numbers may differ.
+    moved = sum(float((one[name] - two[name]).abs().sum()) for name in one)
+    assert moved / sum(weight.numel() for weight in one.values()) < 2e-5
+
+
+def test_the_average_follows_and_changes_places(trained: Parts) -> None:
+    step = training(trained, ema_decay=0.5)
+    expected = {name: weight.detach().clone() for name, weight in step.trained.items()}
+    for number in (1, 2, 3):
+        step(batch(), 1e-2)
+        decay = min(0.5, (1 + number) / (10 + number))
+        for name, weight in step.trained.items():
+            expected[name].lerp_(weight.detach(), 1 - decay)
+    now = {name: weight.detach().clone() for name, weight in step.trained.items()}
+    with step.settled():
+        for name, weight in step.trained.items():
+            torch.testing.assert_close(weight.detach(), expected[name])
+    assert all(torch.equal(now[name], weight) for name, weight in step.trained.items())
+    assert any(not torch.equal(now[name], expected[name]) for name in now)
+
+
+@pytest.mark.parametrize(("name", "rate"), [("prodigy", 1.0), ("schedule-free", 5e-3), ("adamw", 5e-3)])
+def test_each_optimizer_learns(trained: Parts, name: str, rate: float) -> None:
+    if name != "adamw":
+        pytest.importorskip({"prodigy": "prodigyopt", "schedule-free": "schedulefree"}[name])
+    step = training(trained, optimizer=name)
+    reports = [step(batch(), rate) for _ in range(16)]
+    assert reports[-1].instance < reports[0].instance
+    before = step.fingerprint()
+    with step.settled():
+        assert torch.equal(before, step.fingerprint()) == (name != "schedule-free")
+    torch.testing.assert_close(step.validate([batch(prior=False)]), step.validate([batch(prior=False)]))
+    good = batch()
+    before = step.fingerprint()
+    with pytest.raises(TrainingFailed):
+        step(replace(good, latents=good.latents * float("nan")), rate)
+    assert torch.equal(before, step.fingerprint())
+
+
+def test_an_optimizer_that_is_not_there_is_named(trained: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, package in (("prodigy", "prodigyopt"), ("schedule-free", "schedulefree")):
+        monkeypatch.setitem(sys.modules, package, None)
+        with pytest.raises(BadInput, match=f"pip install {package}"):
+            training(trained, optimizer=name)
+    with pytest.raises(BadInput, match="adamw"):
+        training(trained, optimizer="adamw-8bit")
+
+
+def test_the_text_encoder_learns_until_it_is_frozen(models: Models) -> None:
+    for lora in (None, LoraSettings(4, 4.0)):
+        with models.train("tiny", lora, text_encoder=True) as parts:
+            schedule = NoiseSchedule(parts.scheduler_config, parts.device)
+            step = TrainingStep(parts.unet, schedule, torch.float32, None, parts.text_encoder)
+            text = {name: weight for name, weight in step.trained.items() if name.startswith(TEXT)}
+            assert text and len(text) < len(step.trained)
+            assert all("lora" in name for name in text) == (lora is not None)
+            words = replace(batch(), tokens=torch.randint(0, 49408, (4, 77)))
+            before = {name: weight.detach().clone() for name, weight in text.items()}
+            step(words, 1e-3, 0.0)
+            assert all(torch.equal(before[name], weight) for name, weight in text.items())
+            step(words, 1e-3, 1e-3)
+            assert any(not torch.equal(before[name], weight) for name, weight in text.items())
+            step.freeze_text()
+            before = {name: weight.detach().clone() for name, weight in text.items()}
+            step(batch(), 1e-3, 1e-3)
+            assert all(torch.equal(before[name], weight) for name, weight in text.items())

@@ -79,7 +79,7 @@ def calling(module: str, name: str, argument: str = TOUCH) -> bytes:
 
 def tuple_bomb(levels: int = 60) -> bytes:
     """A dictionary's key whose hash takes 2^levels steps; a hundred bytes."""
-    return b"\x80\x02}" + b")" + b"q\x000h\x00h\x00\x86" * 0 + b")" + b"2\x86" * levels + b"K\x01s."
+    return b"\x80\x02})" + b"2\x86" * levels + b"K\x01s."
 
 
 def patched(data: bytes, old: bytes, new: bytes) -> bytes:
@@ -88,7 +88,7 @@ def patched(data: bytes, old: bytes, new: bytes) -> bytes:
 
 
 def big_archive() -> bytes:
-    return zipped(dumped({"a": tensor()}), {f"data/{i}": b"" for i in range(1, 61_000)})
+    return zipped(dumped({"a": tensor()}), {f"data/{i}": b"" for i in range(1, 30_000)})
 
 
 def self_references() -> bytes:
@@ -139,7 +139,7 @@ PICKLES: dict[str, tuple[Callable[[], bytes], str]] = {
     "pickle-extension": (lambda: zipped(b"\x80\x02\x82\x01."), "can't be read|broken"),
     "pickle-out-of-band": (lambda: zipped(b"\x80\x05\x97."), "broken|read"),
     "pickle-second": (lambda: saved(GOOD, _use_new_zipfile_serialization=False) + pickle.dumps(SYSTEM_CALL), "follow"),
-    "pickle-two-in-archive": (lambda: zipped(dumped(GOOD | {}), {"sub/../data.pkl": b""}).replace(b"sub/../", b"/././/."), "data.pkl|read"),
+    "pickle-two-in-archive": (lambda: zipped(dumped({"a": tensor()}), {"data.pkl": dumped(SYSTEM_CALL)}), "2 files named data.pkl"),
     "pickle-tuple-hash-bomb": (lambda: zipped(tuple_bomb()), "more time or memory"),
     "pickle-plain-hash-bomb": (tuple_bomb, "more time or memory|no checkpoint"),
     "pickle-memo-bomb": (lambda: zipped(b"\x80\x02Nr\xff\xff\xff\x7f."), "memory|read"),
@@ -148,12 +148,12 @@ PICKLES: dict[str, tuple[Callable[[], bytes], str]] = {
     "pickle-frame-bomb": (lambda: zipped(b"\x80\x04\x95" + struct.pack("<Q", 2**62) + b"N."), "broken|read"),
     "pickle-long-bomb": (lambda: zipped(b"L" + b"9" * 5_000_000 + b"L\n."), "read"),
     "pickle-long4-bomb": (lambda: zipped(b"\x80\x02\x8b" + struct.pack("<i", 2**31 - 1) + b"x."), "broken|read|memory"),
-    "pickle-marks": (lambda: zipped(b"(" * 20_000_000), "broken|read|memory|time"),
-    "pickle-nested-tuples": (lambda: zipped(b")" + b"\x85" * 3_000_000 + b"."), "not named tensors"),
+    "pickle-marks": (lambda: zipped(b"(" * 8_000_000), "broken|read|memory|time"),
+    "pickle-nested-tuples": (lambda: zipped(b")" + b"\x85" * 800_000 + b"."), "not named tensors"),
     "pickle-nested-lists": (lambda: zipped(b"]" * 500_000 + b"a" * 499_999 + b"."), "not named tensors"),
     "pickle-laughs": (laughs, "no model"),
-    "pickle-self-references": (self_references, "more time or memory"),
-    "pickle-of-70-mb": (lambda: zipped(dumped({"a": "x" * 70_000_000})), "more than any"),
+    "pickle-self-references": (self_references, "nested without end"),
+    "pickle-of-40-mb": (lambda: zipped(dumped({"a": "x" * 40_000_000})), "more than any"),
     "pickle-stop": (lambda: zipped(b"."), "broken|read"),
     "pickle-empty": (lambda: zipped(b""), "read"),
     "pickle-garbage": (lambda: zipped(b"\x80\x02garbage"), "broken|read"),
@@ -164,7 +164,7 @@ PICKLES: dict[str, tuple[Callable[[], bytes], str]] = {
     "pickle-no-tensors": (holding({"step": 3}), "no tensors"),
     "pickle-numbered-tensors": (holding({1: tensor()}), "no tensors"),
     "pickle-long-name": (holding({"x" * 5000: tensor()}), "letters"),
-    "pickle-60000-tensors": (lambda: zipped(dumped({f"t{i}": tensor() for i in range(60_000)})), "60000 tensors|time"),
+    "pickle-21000-tensors": (lambda: zipped(dumped({f"t{i}": tensor() for i in range(21_000)})), "21000 tensors|more time"),
     "tensor-stride-0": (lambda: saved({"a": torch.zeros(1).expand(2**40)}), "claims"),
     "tensor-too-large": (holding({"a": tensor((2**40,))}), "beyond"),
     "tensor-too-large-product": (holding({"a": tensor((2**31, 2**31, 2**31), (0, 0, 0))}), "claims"),
@@ -183,11 +183,11 @@ PICKLES: dict[str, tuple[Callable[[], bytes], str]] = {
     "storage-strange": (lambda: zipped(b"\x80\x02K\x07Q."), "never writes"),
     "storage-text": (lambda: zipped(b"Pstorage\n."), "never writes"),
     "zip-deflated": (lambda: zipped(dumped({"a": tensor()}), compression=zipfile.ZIP_DEFLATED), "compressed"),
-    "zip-bomb": (lambda: zipped(dumped({"a": tensor()}), {"data/1": bytes(200_000_000)}, zipfile.ZIP_DEFLATED), "compressed"),
+    "zip-bomb": (lambda: zipped(dumped({"a": tensor()}), {"data/1": bytes(60_000_000)}, zipfile.ZIP_DEFLATED), "compressed"),
     "zip-bzip2": (lambda: zipped(dumped({"a": tensor()}), compression=zipfile.ZIP_BZIP2), "compressed"),
     "zip-encrypted": (lambda: patched(zipped(dumped({"a": tensor()})), b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01"), "encrypted"),
     "zip-of-photographs": (lambda: zipped(None, {"../holiday.jpg": b"\xff\xd8"}), "0 files named data.pkl"),
-    "zip-61000-entries": (big_archive, "entries"),
+    "zip-30000-entries": (big_archive, "entries|more time"),
     "zip-cut-off": (lambda: zipped(dumped({"a": tensor()}))[:-30], "read"),
     "zip-only-a-mark": (lambda: b"PK\x03\x04" + bytes(500), "read"),
     "zip-empty": (lambda: b"PK\x05\x06" + bytes(18), "0 files"),

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dreamgui.errors import Damaged
+from dreamgui.errors import Damaged, UnknownName
 from dreamgui.models import demo_bundle
 
 
@@ -30,4 +30,11 @@ def test_unpack(bundle: Path, tmp_path: Path) -> None:
 def test_a_missing_part_is_named(bundle: Path, tmp_path: Path) -> None:
     (bundle / "portraits-00002-of-00002.safetensors").unlink()
     with pytest.raises(Damaged, match="1 of 2 parts"):
+        demo_bundle.assemble(tmp_path / "x.safetensors")
+
+
+def test_a_copy_without_the_bundle_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "demo").mkdir()
+    monkeypatch.setattr("dreamgui.assets.ASSETS", tmp_path)
+    with pytest.raises(UnknownName, match="isn't in this copy"):
         demo_bundle.assemble(tmp_path / "x.safetensors")

@@ -50,7 +50,9 @@ def test_a_lora_says_rank_and_origin(tmp_path: Path) -> None:
     tensors = {f"{stem}.lora_down.weight": torch.ones(8, 768), f"{stem}.lora_up.weight": torch.ones(320, 8)}
     texts = {"ss_network_alpha": "4.0", "ss_output_name": "anna", "ss_steps": "900"}
     save_file(tensors, tmp_path / "anna.safetensors", texts)
-    (tmp_path / "anna.certificate.json").write_text('{"files": {"a": {"sha256": "0123456789abcdef"}}, "reader": "R"}')
+    (tmp_path / "anna.certificate.json").write_text(
+        '{"files": {"a": {"sha256": "0123456789abcdef"}}, "reader": "R"}'
+    )
     lines = inspect_file(tmp_path / "anna.safetensors")
     assert "LoRA" in lines[0] and "Stable Diffusion 1.5" in lines[0]
     assert lines[2] == "Holds: rank 8 (1 layers), alpha 4.0; UNet 1 layers, text encoder 0 layers"

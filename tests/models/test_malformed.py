@@ -18,6 +18,7 @@ from dreamgui.recipes.convert import convert
 from dreamgui.workspace import Workspace
 from tests.models.malformed import CASES
 from tests.models.malformed_pickles import WITNESS
+from tests.tiny import make_tiny_bundle
 
 SECONDS = 2.0
 MEMORY_BYTES = 300e6
@@ -26,6 +27,16 @@ MEMORY_BYTES = 300e6
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     return Models(Workspace(tmp_path_factory.mktemp("work")), torch.device("cpu"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def assets(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The bundled model is the tiny base for all of these tests."""
+    folder = tmp_path_factory.mktemp("assets")
+    make_tiny_bundle(tiny_folder, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dreamgui.assets.ASSETS", folder)
+        yield
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +52,7 @@ def test_there_are_enough() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_bad_file_is_refused_in_one_sentence(name: str, models: Models, bundle: Path, tmp_path: Path) -> None:
+def test_a_bad_file_is_refused_in_one_sentence(name: str, models: Models, tmp_path: Path) -> None:
     make, words = CASES[name]
     path = tmp_path / f"{name}.safetensors"
     path.write_bytes(make())

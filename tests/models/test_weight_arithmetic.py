@@ -11,9 +11,18 @@ from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
 from dreamgui.errors import BadInput, BadModelFile
+from dreamgui.models.export import ModelFiles, part_entries
 from dreamgui.models.extract import Extraction, closest, extract, lora_file, resize
-from dreamgui.models.lora_files import LoraFile, LoraSettings, add_lora, attach_lora, read_lora, save_lora, write_lora
-from dreamgui.models.merge import LowRank, low_ranks, merged_entries, mixed_entries
+from dreamgui.models.lora_files import (
+    LoraFile,
+    LoraSettings,
+    add_lora,
+    attach_lora,
+    read_lora,
+    save_lora,
+    write_lora,
+)
+from dreamgui.models.merge import LowRank, low_ranks, mixed_entries, require_layers
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 CPU = torch.device("cpu")
@@ -51,9 +60,16 @@ def base32(tiny_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def loaded(folder: Path, entries: Any) -> Any:
+def merged_with(folder: Path, unet_file: Path, layers: Any, strength: float = 1.0) -> dict[str, torch.Tensor]:
+    with part_entries(
+        ModelFiles(folder, unet_file, layers=layers, strength=strength), "unet", None
+    ) as entries:
+        return {entry.key: entry.read().clone() for entry in entries}
+
+
+def loaded(folder: Path, tensors: dict[str, torch.Tensor]) -> Any:
     unet = fresh(folder)
-    unet.load_state_dict({entry.key: entry.read() for entry in entries})
+    unet.load_state_dict(tensors)
     return unet
 
 
@@ -61,7 +77,7 @@ def loaded(folder: Path, entries: Any) -> Any:
 def test_merged_answers_as_attached(tiny_folder: Path, base32: Path, lora: Path, strength: float) -> None:
     attached = fresh(tiny_folder)
     attach_lora(attached, lora, strength)
-    merged = loaded(tiny_folder, merged_entries(base32, low_ranks(read_lora(lora)), strength))
+    merged = loaded(tiny_folder, merged_with(tiny_folder, base32, low_ranks(read_lora(lora)), strength))
     assert torch.allclose(answer(merged), answer(attached), atol=2e-5)
     if strength == 0:
         assert torch.equal(answer(merged), answer(fresh(tiny_folder)))
@@ -73,9 +89,35 @@ def test_merging_equals_diffusers_fuse(tiny_folder: Path, base32: Path, lora: Pa
     fused = fresh(tiny_folder)
     attach_lora(fused, lora)
     fused.fuse_lora()
-    state = {key.replace(".base_layer", ""): value for key, value in fused.state_dict().items() if "lora_" not in key}
-    for entry in merged_entries(base32, low_ranks(read_lora(lora)), 1.0):
-        assert torch.allclose(entry.read(), state[entry.key], atol=1e-6), entry.key
+    state = {
+        key.replace(".base_layer", ""): value
+        for key, value in fused.state_dict().items()
+        if "lora_" not in key
+    }
+    for key, value in merged_with(tiny_folder, base32, low_ranks(read_lora(lora))).items():
+        assert torch.allclose(value, state[key], atol=1e-6), key
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_a_dora_merged_answers_as_attached(
+    tiny_folder: Path, base32: Path, tmp_path: Path, strength: float
+) -> None:
+    trained = fresh(tiny_folder)
+    add_lora(trained, LoraSettings(4, 6.0, "attention+conv", dora=True))
+    torch.manual_seed(1)
+    for name, parameter in trained.named_parameters():
+        if "lora_B" in name:
+            parameter.data.normal_(std=0.1)
+        if "magnitude" in name:
+            parameter.data *= 1.3
+    save_lora(tmp_path / "dora.safetensors", trained, dtype=torch.float32)
+    layers = low_ranks(read_lora(tmp_path / "dora.safetensors"))
+    attached = fresh(tiny_folder)
+    attach_lora(attached, tmp_path / "dora.safetensors", strength)
+    merged = loaded(tiny_folder, merged_with(tiny_folder, base32, layers, strength))
+    assert torch.allclose(answer(merged), answer(attached), atol=1e-4)
+    with pytest.raises(BadInput, match="DoRA"):
+        resize(layers, 2)
 
 
 def run(steps: Any) -> Extraction:
@@ -86,14 +128,16 @@ def run(steps: Any) -> Extraction:
             return end.value
 
 
-def test_extracting_a_merged_lora_finds_it_again(tiny_folder: Path, base32: Path, lora: Path, tmp_path: Path) -> None:
-    entries = merged_entries(base32, low_ranks(read_lora(lora)), 1.0)
-    save_file({entry.key: entry.read() for entry in entries}, tmp_path / "merged.safetensors")
+def test_extracting_a_merged_lora_finds_it_again(
+    tiny_folder: Path, base32: Path, lora: Path, tmp_path: Path
+) -> None:
+    tensors = merged_with(tiny_folder, base32, low_ranks(read_lora(lora)))
+    save_file(tensors, tmp_path / "merged.safetensors")
     found = run(extract(base32, tmp_path / "merged.safetensors", 4, "attention+conv", CPU))
     assert found.captured[3] > 0.9999 and found.captured[0] < 0.9 and found.reachable == pytest.approx(1)
     assert all(a <= b for a, b in zip(found.captured, found.captured[1:], strict=False))
     write_lora(tmp_path / "found.safetensors", found.file)
-    attached, merged = fresh(tiny_folder), loaded(tiny_folder, entries)
+    attached, merged = fresh(tiny_folder), loaded(tiny_folder, tensors)
     attach_lora(attached, tmp_path / "found.safetensors")
     change = (answer(merged) - answer(fresh(tiny_folder))).norm()
     assert (answer(attached) - answer(merged)).norm() < 0.01 * change
@@ -151,17 +195,16 @@ def test_mixing(tiny_folder: Path, base32: Path, tmp_path: Path) -> None:
         assert entry.dtype == torch.float16 and torch.equal(entry.read().float(), first[entry.key])
 
 
-def test_foreign_loras_are_refused(base32: Path) -> None:
+def test_foreign_loras_are_refused(tiny_folder: Path, base32: Path) -> None:
     down, up = torch.ones(2, 8), torch.ones(8, 2)
     with pytest.raises(BadModelFile, match="doesn't have"):
-        merged_entries(base32, {"nowhere.to_q": LowRank(down, up, 1.0)}, 1.0)
+        require_layers(["nowhere.to_q"], base32)
     path = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
-    entries = {e.key: e for e in merged_entries(base32, {path: LowRank(down, up, 1.0)}, 1.0)}
     with pytest.raises(BadModelFile, match=r"has the shape \[8, 8\]"):
-        entries[f"{path}.weight"].read()
-    dora = {f"unet.{path}.lora_magnitude_vector": torch.ones(8)}
+        merged_with(tiny_folder, base32, {path: LowRank(down, up, 1.0)})
+    loha = {f"unet.{path}.hada_w1_a": torch.ones(8)}
     with pytest.raises(BadModelFile, match="plain LoRAs"):
-        low_ranks(LoraFile(dora, {}))
+        low_ranks(LoraFile(loha, {}))
     with pytest.raises(BadModelFile, match="one half"):
         low_ranks(LoraFile({f"unet.{path}.lora_A.weight": down}, {}))
 

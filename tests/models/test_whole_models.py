@@ -1,4 +1,4 @@
-"""Whole models given out: the bytes of safetensors' own writer, the keys of Stable Diffusion 1.5, diffusers' tensors."""
+"""Whole models given out: safetensors' own bytes, Stable Diffusion 1.5's keys, diffusers' tensors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from safetensors.torch import load_file, save_file
 from dreamgui.assets import asset
 from dreamgui.errors import BadModelFile, Damaged, NotEnoughDisk
 from dreamgui.models.certificate import read_back
-from dreamgui.models.export import ModelFiles, checkpoint_entries, part_entries, write_checkpoint, write_folder
+from dreamgui.models.export import (
+    ModelFiles,
+    checkpoint_entries,
+    part_entries,
+    write_checkpoint,
+    write_folder,
+)
 from dreamgui.models.export_stream import Entry, write_stream
 from dreamgui.models.layout import PARTS, POSITION_IDS, read_layout
 from dreamgui.models.single_file import DTYPES, WEIGHTS, write_parts
@@ -51,17 +57,27 @@ def test_round_trip_with_convert_is_bitwise(tiny_folder: Path, tmp_path: Path, d
     write_checkpoint(tiny_folder, tmp_path / "one.safetensors", dtype)
     list(write_parts(tmp_path / "one.safetensors", read_layout(tiny_folder), tmp_path / "folder", dtype))
     for part in PARTS:
-        before = {key.removeprefix("text_model."): v for key, v in load_file(tiny_folder / WEIGHTS[part]).items()}
-        after = {key.removeprefix("text_model."): v for key, v in load_file(tmp_path / "folder" / WEIGHTS[part]).items()}
+        before = {
+            key.removeprefix("text_model."): v for key, v in load_file(tiny_folder / WEIGHTS[part]).items()
+        }
+        after = {
+            key.removeprefix("text_model."): v
+            for key, v in load_file(tmp_path / "folder" / WEIGHTS[part]).items()
+        }
         assert same({key: value.to(DTYPES[dtype]) for key, value in before.items()}, after)
     for part in ("scheduler", "tokenizer", "unet", "vae", "text_encoder"):
-        shutil.copytree(tiny_folder / part, tmp_path / "folder" / part, ignore=shutil.ignore_patterns("*.safetensors"), dirs_exist_ok=True)
+        shutil.copytree(
+            tiny_folder / part,
+            tmp_path / "folder" / part,
+            ignore=shutil.ignore_patterns("*.safetensors"),
+            dirs_exist_ok=True,
+        )
     write_checkpoint(tmp_path / "folder", tmp_path / "two.safetensors")
     assert (tmp_path / "one.safetensors").read_bytes() == (tmp_path / "two.safetensors").read_bytes()
 
 
 def test_keys_and_shapes_of_stable_diffusion_15(tmp_path: Path) -> None:
-    """The header of a full-size export, without its weights: 1131 tensors, text-encoder keys as civitai has them."""
+    """A full-size export without its weights: 1131 tensors, text-encoder keys as civitai has them."""
     folder = tmp_path / "sd15"
     for part in PARTS:
         shutil.copytree(asset(f"sd15/{part}"), folder / part)
@@ -93,7 +109,10 @@ def test_parity_with_diffusers_loaders(tiny_folder: Path, tmp_path: Path) -> Non
     write_folder(tiny_folder, tmp_path / "folder")
     plain = pipeline.from_pretrained(tiny_folder, local_files_only=True, torch_dtype=torch.float16)
     single = pipeline.from_single_file(
-        str(tmp_path / "one.safetensors"), config=str(tiny_folder), local_files_only=True, torch_dtype=torch.float16
+        str(tmp_path / "one.safetensors"),
+        config=str(tiny_folder),
+        local_files_only=True,
+        torch_dtype=torch.float16,
     )
     folder = pipeline.from_pretrained(tmp_path / "folder", local_files_only=True, torch_dtype=torch.float16)
     for part in PARTS:
@@ -142,7 +161,9 @@ def test_what_cannot_be_written_is_said(
     with pytest.raises(BadModelFile, match=r"encoder\.conv_in\.bias is missing"):
         write_checkpoint(folder, tmp_path / "x.safetensors", "fp16")
     usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr("dreamgui.models.export_stream.shutil.disk_usage", lambda _: usage._replace(free=1000))
+    monkeypatch.setattr(
+        "dreamgui.models.export_stream.shutil.disk_usage", lambda _: usage._replace(free=1000)
+    )
     with pytest.raises(NotEnoughDisk):
         write_checkpoint(tiny_folder, tmp_path / "y.safetensors")
 
@@ -165,5 +186,9 @@ def test_reading_back_finds_every_difference(tiny_folder: Path, tmp_path: Path, 
     if change == "cut":
         path.write_bytes(path.read_bytes()[:-10])
     with checkpoint_entries(ModelFiles(tiny_folder, tiny_folder / WEIGHTS["unet"]), None) as entries:
-        with pytest.raises(Damaged, match=r"one\.safetensors reads back differently"):
-            read_back(path, entries)
+        read_back_fails(path, entries)
+
+
+def read_back_fails(path: Path, entries: list[Entry]) -> None:
+    with pytest.raises(Damaged, match=r"one\.safetensors reads back differently"):
+        read_back(path, entries)

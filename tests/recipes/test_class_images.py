@@ -303,8 +303,11 @@ def test_a_second_training_neither_draws_nor_encodes(
     list(train(TrainJob(**wish, class_count=2), workspace, models))
     list(train(TrainJob(**wish, class_count=3, method="unet"), workspace, models))
     assert (len(seeds), sum(encoded)) == (3, 3 + 3)
+    # A set of which nothing is shared must not push the first one's latents out.
+    list(train(TrainJob(**wish, class_count=1, class_variants=False), workspace, models))
+    assert (len(seeds), sum(encoded)) == (4, 3 + 4)
     list(train(TrainJob(**wish, run="usual"), workspace, models))
-    assert (len(seeds), sum(encoded)) == (30, 3 + 30)
+    assert (len(seeds), sum(encoded)) == (31, 3 + 31)
     assert models.catalog.run("usual").job["class_count"] == 30
     assert models.catalog.run("first").job["class_count"] == 3
 

@@ -73,9 +73,9 @@ def test_a_bad_file_is_named_and_the_others_go_on(workspace: Workspace, tmp_path
         stream(workspace, [*(tmp_path / name for name in bad), COFFEE, HOPPER], max_enlargement=1.3)
     )
     reasons = {event.source: event.reason for event in of(Skipped, events)}
-    assert list(reasons) == [*bad, "coffee.png"]
-    for (name, reason), words in zip(
-        reasons.items(),
+    assert set(reasons) == {*bad, "coffee.png"}
+    for name, words in zip(
+        [*bad, "coffee.png"],
         (
             "plain text",
             "can't be read",
@@ -87,7 +87,7 @@ def test_a_bad_file_is_named_and_the_others_go_on(workspace: Workspace, tmp_path
         ),
         strict=True,
     ):
-        assert name in reason and words in reason
+        assert name in reasons[name] and words in reasons[name], reasons[name]
     assert {event.source for event in of(Cropped, events)} == {"grace_hopper.jpg"}
     (saved,) = of(Saved, events)
     assert [path.name for path in (workspace.root / "uploads" / saved.name).iterdir()] == ["0008.jpg"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,22 @@ from diffusers import UNet2DConditionModel
 from PIL import Image
 from safetensors import safe_open
 
-from dreamgui.config import Dtype, ExportFormat, ExportJob
+from dreamgui.config import Dtype, ExportFormat, ExportJob, MergeJob
+from dreamgui.diffusion.sample import draw
 from dreamgui.errors import BadInput, Damaged, StopRequested, UnknownName
 from dreamgui.events import Cell, Event, Saved
-from dreamgui.models.cards import ModelSpec
-from dreamgui.models.certificate import Certificate, FileProof, certify, difference
+from dreamgui.models.cards import ModelSpec, RunCard, read_card, write_run
+from dreamgui.models.catalog import LORA_FILE
+from dreamgui.models.certificate import Certificate, FileProof, certificate_draw, certify, difference
 from dreamgui.models.export import write_checkpoint
 from dreamgui.models.export_open import lora_by_diffusers
-from dreamgui.models.lora_files import read_lora
+from dreamgui.models.loading import load_text_encoder
+from dreamgui.models.lora_files import LoraSettings, add_lora, read_lora, save_lora
 from dreamgui.models.manager import Models
+from dreamgui.models.text_encoders import add_text_lora, save_text_encoder
 from dreamgui.recipes import export as recipe
 from dreamgui.recipes.export import export
+from dreamgui.recipes.merge import merge
 from dreamgui.workspace import Workspace, read_json
 from tests.recipes.runs import make_run
 from tests.tiny import make_tiny_base
@@ -38,7 +44,35 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     make_tiny_base(workspace)
     make_run(workspace, "tiny", "moved", "unet")
     make_run(workspace, "tiny", "adapted", "lora")
+    make_text_runs(workspace)
     return Models(workspace, torch.device("cpu"))
+
+
+def make_text_runs(workspace: Workspace) -> None:
+    """A UNet and a LoRA whose text encoder was trained too, and a DoRA."""
+    base = workspace.place("models", "tiny")
+    for name, method, source in (
+        ("told", "unet", "moved"),
+        ("telling", "lora", "adapted"),
+        ("dora", "lora", "adapted"),
+    ):
+        folder = workspace.place("runs", name)
+        shutil.copytree(workspace.place("runs", source), folder)
+        write_run(folder, read_card(folder / "run.json", RunCard).model_copy(update={"name": name}))
+        unet: Any = UNet2DConditionModel.from_pretrained(base / "unet")
+        text_encoder = load_text_encoder(base, torch.device("cpu"), torch.float32)
+        torch.manual_seed(7)
+        if method == "unet":
+            for parameter in text_encoder.parameters():
+                parameter.data += 0.3 * torch.randn_like(parameter)
+            save_text_encoder(folder / "text_encoder", text_encoder)
+            continue
+        add_lora(unet, LoraSettings(4, 4.0, dora=name == "dora"))
+        add_text_lora(text_encoder, 4, 4.0, 0)
+        for key, parameter in [*unet.named_parameters(), *text_encoder.named_parameters()]:
+            if "lora_B" in key:
+                parameter.data.normal_(std=0.3)
+        save_lora(folder / LORA_FILE, unet, text_encoder=None if name == "dora" else text_encoder)
 
 
 def run(models: Models, **fields: Any) -> list[Event]:
@@ -53,6 +87,12 @@ CASES: list[tuple[str, ExportFormat, Dtype]] = [
     ("adapted", "single-file", "fp16"),
     ("adapted", "lora-kohya", "fp16"),
     ("adapted", "lora-diffusers", "fp32"),
+    ("told", "single-file", "fp16"),
+    ("telling", "single-file", "fp16"),
+    ("telling", "lora-kohya", "fp16"),
+    ("telling", "lora-diffusers", "fp16"),
+    ("dora", "single-file", "fp16"),
+    ("dora", "lora-diffusers", "fp16"),
 ]
 
 
@@ -75,7 +115,9 @@ def test_certified(models: Models, tmp_path: Path, model: str, form: ExportForma
     readme = (target / "README.md" if folder else tmp_path / "out.README.md").read_text()
     assert certificate.sentence in readme and "base_model: tiny" in readme
     shown = [event.model for event in events if isinstance(event, Cell)]
-    assert shown[-2:] == [f"{model}, live", f"{model}, exported"] and len(shown) == (2 if model == "tiny" else 3)
+    assert shown[-2:] == [f"{model}, live", f"{model}, exported"] and len(shown) == (
+        2 if model == "tiny" else 3
+    )
     # Nothing else is left there, and nothing is overwritten.
     assert len(list(tmp_path.iterdir())) == (1 if folder else 3)
     with pytest.raises(BadInput, match="exists already"):
@@ -87,7 +129,10 @@ def test_a_lora_in_both_layouts_draws_the_same_to_the_last_bit(models: Models, t
     draws = []
     for form in ("lora-kohya", "lora-diffusers"):
         run(models, model="adapted", format=form, out=str(tmp_path / form))
-        with models.use(ModelSpec("tiny")) as parts, lora_by_diffusers(parts, tmp_path / f"{form}.safetensors"):
+        with (
+            models.use(ModelSpec("tiny")) as parts,
+            lora_by_diffusers(parts, tmp_path / f"{form}.safetensors"),
+        ):
             draws.append(answer(parts.unet))
     with models.use(models.catalog.spec("adapted")) as parts:
         draws.append(answer(parts.unet))
@@ -105,6 +150,37 @@ def test_a_lora_in_both_layouts_draws_the_same_to_the_last_bit(models: Models, t
     ours = read_lora(tmp_path / "lora-diffusers.safetensors")
     assert back.tensors.keys() == ours.tensors.keys()
     assert all(torch.equal(back.tensors[key], ours.tensors[key]) for key in ours.tensors)
+
+
+def test_a_lora_file_there_and_back(models: Models, tmp_path: Path) -> None:
+    """From our run to kohya's keys, and that file, which no run knows, to diffusers' keys again."""
+    run(models, model="telling", format="lora-kohya", out=str(tmp_path / "k"))
+    given = {"model": str(tmp_path / "k.safetensors"), "base": "tiny"}
+    run(models, **given, format="lora-diffusers", out=str(tmp_path / "d"))
+    ours, back = read_lora(models.catalog.run_file("telling")), read_lora(tmp_path / "d.safetensors")
+    assert {**ours.tensors, **ours.text}.keys() == {**back.tensors, **back.text}.keys()
+    assert all(torch.equal(value, back.tensors[key]) for key, value in ours.tensors.items())
+    assert back.metadata["ss_network_dim"] == "4"
+    with pytest.raises(UnknownName):
+        run(models, **given, format="single-file", out=str(tmp_path / "s"))
+    events = list(
+        merge(MergeJob(lora=given["model"], model="tiny", run="baked"), models.catalog.workspace, models)
+    )
+    assert isinstance(events[-1], Saved)
+    request = certificate_draw(models.catalog.card("tiny"))
+    pictures = []
+    for name in ("baked", "telling", "tiny"):
+        with models.use(models.catalog.spec(name)) as parts:
+            pictures += draw(parts, [request])
+    assert difference(pictures[0], pictures[1])[1] < 0.1 < difference(pictures[0], pictures[2])[1]
+
+
+def test_a_text_encoders_lora_comes_back_from_kohyas_keys(models: Models, tmp_path: Path) -> None:
+    run(models, model="telling", format="lora-kohya", out=str(tmp_path / "x"))
+    unet = UNet2DConditionModel.from_pretrained(models.catalog.folder("tiny") / "unet")
+    ours, back = read_lora(models.catalog.run_file("telling")), read_lora(tmp_path / "x.safetensors", unet)
+    assert ours.text and back.text.keys() == ours.text.keys() and back.text_alpha == ours.text_alpha == 4
+    assert all(torch.equal(back.text[key], ours.text[key]) for key in ours.text)
 
 
 @torch.no_grad()
@@ -141,7 +217,7 @@ def test_a_file_that_reads_back_differently_is_never_saved(
         target.write_bytes(data)
 
     monkeypatch.setattr(recipe, "write_checkpoint", flip)
-    with pytest.raises(Damaged, match="the numbers of .* differ"):
+    with pytest.raises(Damaged, match=r"the numbers of .* differ"):
         run(models, model="tiny", out=str(tmp_path / "out" / "x.safetensors"))
     assert list((tmp_path / "out").iterdir()) == []
 
@@ -158,6 +234,8 @@ def test_stopping_leaves_nothing(models: Models, tmp_path: Path) -> None:
 def test_what_is_no_lora_and_what_is_not_there(models: Models) -> None:
     with pytest.raises(BadInput, match="dreamgui extract moved"):
         run(models, model="moved", format="lora-kohya")
+    with pytest.raises(BadInput, match="This is a DoRA"):
+        run(models, model="dora", format="lora-kohya")
     with pytest.raises(UnknownName):
         run(models, model="nobody")
 

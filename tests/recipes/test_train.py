@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import errno
 import gc
-import multiprocessing
 import os
-import signal
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,26 +14,30 @@ import torch
 from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from PIL import Image
 from safetensors.torch import load_file
+from transformers import CLIPTextModel
 
 from dreamgui.config import TrainJob
 from dreamgui.diffusion import checkpoints
 from dreamgui.diffusion.sample import Draw, draw
 from dreamgui.diffusion.step import TrainingStep
+from dreamgui.diffusion.text import encode_prompts
 from dreamgui.errors import (
     BadInput,
     NotEnoughDisk,
+    NotEnoughMemory,
     NotEnoughPhotos,
     StopRequested,
     TrainingFailed,
     UnknownName,
 )
-from dreamgui.events import ClassImage, Event, Loss, Note, Progress, Sampled, Saved
+from dreamgui.events import ClassImage, Event, Loss, Note, Progress, Sampled, Saved, Validation
 from dreamgui.models.catalog import ModelSpec
 from dreamgui.models.manager import Models
 from dreamgui.recipes import train as module
 from dreamgui.recipes.train import train
 from dreamgui.workspace import Workspace
 from tests.diffusion.made import make_dataset
+from tests.recipes.killing import Death, kill, leftovers, numbers, resume
 from tests.tiny import make_tiny_base
 
 torch.set_num_threads(1)
@@ -73,11 +78,6 @@ def job(**changes: object) -> TrainJob:
 
 def run(job: TrainJob, workspace: Workspace, models: Models) -> list[Event]:
     return list(train(job, workspace, models))
-
-
-def numbers(events: list[Event]) -> list[tuple[int, float, float | None, float]]:
-    """What must be equal in equal runs: all of a loss but its seconds."""
-    return [(e.step, e.instance, e.prior, e.grad_norm) for e in events if isinstance(e, Loss)]
 
 
 def until(stream: object, what: Callable[[Event], bool]) -> list[Event]:
@@ -204,23 +204,172 @@ def test_a_truncated_checkpoint_is_said(workspace: Workspace, models: Models) ->
     assert models.catalog.run("broken").finished
 
 
-def _train_and_die(root: Path, wish: TrainJob, death: int, in_a_save: bool) -> None:
-    """In a child process: killed by the system after an event, or with half a checkpoint written."""
-    torch.set_num_threads(1)
-    if in_a_save:
-        save = checkpoints.save_file
+def test_every_option_at_once_and_resumed(workspace: Workspace, models: Models) -> None:
+    dataset = make_dataset(workspace, "berta", count=6)
+    dataset.hold_out(dataset.entries[0].file)
+    options = {
+        "dataset": "berta",
+        "accumulate": 2,
+        "random_flips": True,
+        "face_weight": 2.0,
+        "offset_noise": 0.1,
+        "ema_decay": 0.9,
+        "train_text_encoder": True,
+        "text_share": 0.5,
+        "min_snr_gamma": 5.0,
+        "lora_targets": "attention+conv",
+        "dora": True,
+        "lr_schedule": "cosine",
+        "warmup_steps": 2,
+        "validate_every": 2,
+        "checkpoint_every": 1,
+    }
+    whole = run(job(run="whole", **options), workspace, models)
+    looks = [event for event in whole if isinstance(event, Validation)]
+    assert [look.step for look in looks] == [2, 4, 6] and len({look.loss for look in looks}) == 3
+    for death in (2, 4):
+        stream = train(job(run=f"half-{death}", **options), workspace, models)
+        until(
+            stream, lambda event, death=death: isinstance(event, Saved) and event.name == f"step-{death:06d}"
+        )
+        stream.close()  # type: ignore[attr-defined]
+        resumed = run(job(run=f"half-{death}", resume=True, **options), workspace, models)
+        assert numbers(resumed) == numbers(whole)
+        assert [event for event in resumed if isinstance(event, Validation)] == looks
+        first, second = (load_file(models.catalog.run_file(name)) for name in ("whole", f"half-{death}"))
+        assert first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+    base, spec = pictures(models, ModelSpec("tiny")), models.catalog.spec("whole")
+    assert pictures(models, spec) != base == pictures(models, ModelSpec("tiny"))
+    assert pictures(models, replace(spec, lora_scale=0.0)) != pictures(models, spec)
 
-        def half(tensors: dict[str, torch.Tensor], path: Path) -> None:
-            save(tensors, path)
-            if path.parent.name.startswith(f".step-{death:06d}"):
-                os.truncate(path, path.stat().st_size // 2)
-                os.kill(os.getpid(), signal.SIGKILL)
 
-        checkpoints.save_file = half
-    workspace = Workspace(root)
-    for event in train(wish, workspace, Models(workspace, torch.device("cpu"))):
-        if isinstance(event, Loss) and event.step == death:
-            os.kill(os.getpid(), signal.SIGKILL)
+@pytest.mark.parametrize("method", ["unet", "lora"])
+def test_a_trained_text_encoder_is_drawn_with(workspace: Workspace, models: Models, method: str) -> None:
+    before = pictures(models, ModelSpec("tiny"))
+    wish = job(method=method, train_text_encoder=True, text_share=1.0, text_learning_rate=1e-2, run="told")
+    run(wish, workspace, models)
+    spec = models.catalog.spec("told")
+    with models.use(ModelSpec("tiny")) as parts:
+        plain = encode_prompts(parts.text_encoder, parts.tokenizer, ["sks"])["sks"]
+    with models.use(spec) as parts:
+        told = encode_prompts(parts.text_encoder, parts.tokenizer, ["sks"])["sks"]
+    assert (told - plain).abs().max() > 0.05 and pictures(models, spec) != before
+    assert pictures(models, ModelSpec("tiny")) == before
+    folder = workspace.place("runs", "told")
+    base = workspace.find("models", "tiny")
+    if method == "unet":
+        theirs = CLIPTextModel.from_pretrained(folder / "text_encoder")
+        pipe = StableDiffusionPipeline.from_pretrained(base, text_encoder=theirs, safety_checker=None)
+    else:
+        with models.use(replace(spec, lora_scale=0.0)) as parts:
+            off = encode_prompts(parts.text_encoder, parts.tokenizer, ["sks"])["sks"]
+        torch.testing.assert_close(off, plain)
+        pipe = StableDiffusionPipeline.from_pretrained(base, safety_checker=None)
+        pipe.load_lora_weights(str(folder))
+    own = encode_prompts(pipe.text_encoder.float(), pipe.tokenizer, ["sks"])["sks"]
+    torch.testing.assert_close(own, told, atol=2e-3, rtol=1e-2)
+
+
+def test_the_best_weights_can_be_kept(workspace: Workspace, models: Models) -> None:
+    dataset = make_dataset(workspace, "berta", count=6)
+    dataset.hold_out(dataset.entries[0].file)
+    wish = job(
+        dataset="berta", method="unet", learning_rate=0.05, steps=8, validate_every=1, checkpoint_every=1,
+        keep_checkpoints=1, finish_with="best",
+    )  # fmt: skip
+    events = run(wish, workspace, models)
+    looks = {event.step: event.loss for event in events if isinstance(event, Validation)}
+    best = min(looks, key=lambda step: looks[step])
+    assert best < 8
+    assert any(isinstance(event, Note) and f"after step {best}," in event.text for event in events)
+
+
+OUT_OF_MEMORY = (
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: not enough memory: you tried 2 GB"
+    ),
+)
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=["cuda", "cpu"])
+@pytest.mark.parametrize("at_step", [0, 1, 3])
+def test_out_of_memory_is_named_and_the_next_run_starts(
+    workspace: Workspace, models: Models, monkeypatch: pytest.MonkeyPatch, error: RuntimeError, at_step: int
+) -> None:
+    """At a sample (before step 1), at step 1 and in the middle."""
+    calls = []
+
+    def short(*_: object) -> object:
+        calls.append(0)
+        if len(calls) == max(1, at_step):
+            raise error
+        return launch(*_)  # type: ignore[arg-type]
+
+    launch = TrainingStep.launch
+    monkeypatch.setattr(*((TrainingStep, "launch") if at_step else (module, "drawn")), short)
+    wish = job(batch_size=2, checkpoint_every=1, sample_every=0 if at_step else 3)
+    with pytest.raises(NotEnoughMemory, match=r"memory.*add up 2 batches") as caught:
+        run(wish, workspace, models)
+    assert caught.value.__cause__ is None
+    assert models.status()["in_use"] == "" and models.status()["base"] == ""
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "SAMPLE_STEPS", 2)
+    assert len(numbers(run(wish.model_copy(update={"resume": at_step > 1}), workspace, models))) == 6
+
+
+@pytest.mark.parametrize(
+    ("changes", "advice"),
+    [
+        ({"train_text_encoder": True}, "text encoder"),
+        ({"ema_decay": 0.9}, "average"),
+        ({"method": "unet"}, "LoRA"),
+        ({}, "rank"),
+    ],
+)
+def test_what_to_change_when_memory_is_short(changes: dict[str, object], advice: str) -> None:
+    assert advice in module._smaller(job(**changes))
+
+
+def test_a_full_disk_at_a_save_keeps_the_earlier_checkpoints(
+    workspace: Workspace, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = run(job(run="whole"), workspace, models)
+    save = checkpoints.save_file
+
+    def full(tensors: dict[str, torch.Tensor], path: Path) -> None:
+        save(tensors, path)
+        if path.parent.name.startswith(".step-000004"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "save_file", full)
+    with pytest.raises(NotEnoughDisk, match="resume"):
+        run(job(run="full", checkpoint_every=2), workspace, models)
+    folder = workspace.place("runs", "full") / "checkpoints"
+    assert [path.name for path in folder.iterdir()] == ["step-000002"]
+    monkeypatch.undo()
+    resumed = run(job(run="full", checkpoint_every=2, resume=True), workspace, models)
+    assert numbers(resumed) == numbers(whole)
+
+
+def test_weights_that_stand_still_after_a_resume_are_an_error(
+    workspace: Workspace, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = train(job(run="still", checkpoint_every=2), workspace, models)
+    until(stream, lambda event: isinstance(event, Saved))
+    stream.close()  # type: ignore[attr-defined]
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self: None)
+    with pytest.raises(TrainingFailed, match="No weight has changed"):
+        run(job(run="still", resume=True), workspace, models)
+
+
+def test_tensorboard_files_or_a_sentence(workspace: Workspace, models: Models) -> None:
+    if find_spec("tensorboard") is None:
+        with pytest.raises(BadInput, match="pip install tensorboard"):
+            run(job(tensorboard=True), workspace, models)
+        return
+    run(job(tensorboard=True, run="board"), workspace, models)
+    assert list((workspace.place("runs", "board") / "tensorboard").glob("events.*"))
 
 
 def test_a_minute_is_never_lost(
@@ -242,38 +391,39 @@ def test_leftovers_of_a_killed_save_are_swept(workspace: Workspace, models: Mode
     assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
 
 
+DEATHS = {
+    Death(1): 0, Death(2): 0, Death(3): 2, Death(4): 2, Death(5): 4, Death(6): 4, Death(2, in_a_save=True): 0,
+    Death(4, in_a_save=True): 2, Death(after_seconds=0.2): None, Death(after_seconds=0.3): None,
+}  # fmt: skip
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9 is POSIX's")
 def test_kill_9_loses_at_most_one_interval(workspace: Workspace, models: Models) -> None:
+    """benchmarks/kill.py does the same 70 times."""
     whole = run(job(run="whole", checkpoint_every=2), workspace, models)
-    fork = multiprocessing.get_context("fork")
-    for number, (death, in_a_save) in enumerate([(1, False), (4, True), (5, False), (2, True)]):
+    for number, (death, last) in enumerate(DEATHS.items()):
         wish = job(run=f"killed-{number}", checkpoint_every=2)
-        child = fork.Process(target=_train_and_die, args=(workspace.root, wish, death, in_a_save))
-        child.start()
-        child.join(60)
-        assert child.exitcode == -signal.SIGKILL
-        last = {1: 0, 4: 2, 5: 4, 2: 0}[death]
-        resumed = run(wish.model_copy(update={"resume": True}), workspace, models)
-        said = [event.text for event in resumed if isinstance(event, Note)]
-        assert said and (f"after step {last}" if last else "from the beginning") in said[0]
-        assert numbers(resumed) == numbers(whole)
-        assert [
-            path.name for path in workspace.place("runs", wish.run).iterdir() if path.name.startswith(".")
-        ] == []
+        if not kill(workspace, wish, death):
+            continue
+        resumed = resume(workspace, models, wish)
+        if last is not None:
+            said = [event.text for event in resumed if isinstance(event, Note)]
+            assert said and (f"after step {last}" if last else "from the beginning") in said[0]
+        assert numbers(resumed) == numbers(whole) and leftovers(workspace, wish) == []
 
 
 def test_a_loss_that_is_no_number(
     workspace: Workspace, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    call = TrainingStep.__call__
+    launch = TrainingStep.launch
 
-    def poisoned(self: TrainingStep, batch: object, learning_rate: float) -> object:
+    def poisoned(self: TrainingStep, batch: object, *rates: float) -> object:
         steps = len(self.optimizer.state) and int(next(iter(self.optimizer.state.values()))["step"])
         if steps == 4:
             next(iter(self.unet.conv_in.parameters())).data.fill_(float("nan"))
-        return call(self, batch, learning_rate)  # type: ignore[arg-type]
+        return launch(self, batch, *rates)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(TrainingStep, "__call__", poisoned)
+    monkeypatch.setattr(TrainingStep, "launch", poisoned)
     with pytest.raises(TrainingFailed, match="nan"):
         run(job(run="sick", checkpoint_every=2), workspace, models)
     assert not models.catalog.run("sick").finished and models.catalog.names() == ["tiny"]
