@@ -38,7 +38,9 @@ class Anonymous:
 
     @staticmethod
     def now_bytes() -> int:
-        fields = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+        fields = dict(
+            line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line
+        )
         return int(fields["RssAnon"].split()[0]) * 1024
 
     def __enter__(self) -> Anonymous:
@@ -82,7 +84,9 @@ def ours(source: Path, out: Path) -> Callable[[], None]:
 
     workspace = Workspace(out)
     models = Models(workspace, torch.device("cpu"))
-    return lambda: print([type(event).__name__ for event in convert(ConvertJob(source=str(source)), workspace, models)])
+    return lambda: print(
+        [type(event).__name__ for event in convert(ConvertJob(source=str(source)), workspace, models)]
+    )
 
 
 def theirs(source: Path, out: Path) -> Callable[[], None]:
@@ -93,7 +97,9 @@ def theirs(source: Path, out: Path) -> Callable[[], None]:
 
     def work() -> None:
         pipeline: Any = StableDiffusionPipeline
-        made = pipeline.from_single_file(str(source), config=str(asset("sd15")), local_files_only=True, torch_dtype=torch.float16)
+        made = pipeline.from_single_file(
+            str(source), config=str(asset("sd15")), local_files_only=True, torch_dtype=torch.float16
+        )
         made.save_pretrained(out / "saved")
 
     return work
@@ -107,7 +113,15 @@ def measure(side: str, source: Path, out: Path) -> None:
         began = time.perf_counter()
         work()
         seconds = time.perf_counter() - began
-    print(json.dumps({"seconds": round(seconds, 2), "anonymous_bytes": memory.peak_bytes - memory.idle_bytes, "load": os.getloadavg()[0]}))
+    print(
+        json.dumps(
+            {
+                "seconds": round(seconds, 2),
+                "anonymous_bytes": memory.peak_bytes - memory.idle_bytes,
+                "load": os.getloadavg()[0],
+            }
+        )
+    )
 
 
 def warm(source: Path) -> None:
@@ -121,7 +135,14 @@ def warm(source: Path) -> None:
 def run(side: str, source: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(dir=source.parent) as out:
         command = [sys.executable, __file__, "--side", side, "--source", str(source), "--into", out]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
         if done.returncode:
             raise SystemExit(done.stderr[-3000:])
     os.sync()

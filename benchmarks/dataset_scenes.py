@@ -2,8 +2,8 @@
 
 People: those of ../shared/photos where that folder is (Obama in four photographs, Biden in two),
 scikit-image's astronaut, Matplotlib's Grace Hopper, and drawn people of tools/demo_model/world. A person is
-cut out with some of what is around the head, made larger or smaller, sometimes mirrored, lighter or darker, and
-pasted with a soft edge on scikit-image's pictures of things, with noise and crossed by coloured shapes.
+cut out with some of what is around the head, made larger or smaller, sometimes mirrored, lighter or darker,
+and pasted with a soft edge on scikit-image's pictures of things, with noise and crossed by coloured shapes.
 """
 
 from __future__ import annotations

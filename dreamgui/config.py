@@ -355,7 +355,7 @@ class TokensJob(JobConfig):
 JOBS: dict[str, type[JobConfig]] = {
     job.kind: job
     for job in (
-        CropJob, ConvertJob, ClassImagesJob, TrainJob, CompareJob, ControlJob, DemoJob,
+        CropJob, ConvertJob, ClassImagesJob, TrainJob, SweepJob, CompareJob, ControlJob, DemoJob,
         ExportJob, MergeJob, ExtractJob, ResizeJob, MixJob, TokensJob,
     )
 }  # fmt: skip

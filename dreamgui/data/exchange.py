@@ -20,7 +20,7 @@ from dreamgui.data.entry import Entry, Sheet
 from dreamgui.data.photos import load_view, photo_bytes, shown_name
 from dreamgui.data.store import kohya_toml
 from dreamgui.data.unpack import is_zip, open_zip
-from dreamgui.errors import BadInput, BadPhoto
+from dreamgui.errors import BadInput, BadPhoto, DreamError, OutOfRange
 from dreamgui.workspace import Workspace, new_folder, write_atomic
 
 _SHEET = "dataset.json"
@@ -122,8 +122,16 @@ def import_zip(path: Path, workspace: Workspace, wish: str) -> Dataset:
                 for entry in sheet.entries:
                     _import_picture(archive, entry, sheet.size_px, folder)
                 Dataset(folder, sheet).save()
-    except (ValidationError, KeyError, ValueError, OSError, zipfile.BadZipFile, BadPhoto) as error:
-        what = error.what if isinstance(error, BadPhoto) else str(error)
+    except (
+        ValidationError,
+        KeyError,
+        ValueError,
+        OSError,
+        zipfile.BadZipFile,
+        BadPhoto,
+        OutOfRange,
+    ) as error:
+        what = error.what if isinstance(error, DreamError) else str(error)
         raise BadInput(f"{name} is no data set that can be read: {what}"[:300], "Export it again.") from error
     return Dataset.load(target)
 

@@ -6,12 +6,14 @@ Every tensor is read from its own file, changed if a LoRA is baked in, cast and 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -21,11 +23,12 @@ from dreamgui.config import Dtype
 from dreamgui.errors import BadModelFile, Damaged
 from dreamgui.models.cards import ModelSpec
 from dreamgui.models.catalog import UNET_FILE, Catalog
-from dreamgui.models.export_stream import Entry, cast, write_stream
-from dreamgui.models.header import read_header
+from dreamgui.models.export_stream import Entry, Span, cast, write_stream
+from dreamgui.models.header import ITEM_BYTES, Header, read_header
 from dreamgui.models.layout import PARTS, POSITION_IDS, TEXT_MODEL, Part, read_layout
 from dreamgui.models.lora_files import read_lora
 from dreamgui.models.merge import LowRank, added, low_ranks, require_layers, text_low_ranks
+from dreamgui.models.reading import TORCH_FORMATS
 from dreamgui.models.single_file import DTYPES, WEIGHTS
 
 _CONFIGS = ("unet", "vae", "text_encoder", "scheduler", "tokenizer")
@@ -152,6 +155,7 @@ class _Reader:
         except (OSError, SafetensorError) as error:
             raise Damaged(f"{self._path} can't be read: {error}.", "Convert the model again.") from error
         self._dtype = DTYPES[dtype] if dtype else None
+        self._starts = _starts(self._path, self._file, self._header)
         layers = {"unet": files.layers, "text_encoder": files.text_layers}
         self._layers: Mapping[str, LowRank] = layers.get(part, {})
         self._strength = files.strength
@@ -165,12 +169,26 @@ class _Reader:
                 f"the model's config asks for {list(shape)}.",
                 "Convert the model or train the run again.",
             )
-        dtype = self._dtype or self._file.get_tensor(own).dtype
-        return Entry(key, target_shape, dtype, partial(self._read, own, slot, dtype, target_shape))
+        kept = TORCH_FORMATS[self._header.formats[own]]
+        dtype = self._dtype or kept
+        read = partial(self._read, own, slot, dtype, target_shape)
+        changed = dtype != kept or slot.removesuffix(".weight") in self._layers
+        return Entry(key, target_shape, dtype, read, None if changed else Span(self._path, self._starts[own]))
 
     def _read(self, own: str, slot: str, dtype: torch.dtype, shape: tuple[int, ...]) -> Tensor:
         tensor = added(slot, self._file.get_tensor(own), self._layers, self._strength)
         return cast(own, tensor, dtype).reshape(shape)
+
+
+def _starts(path: Path, file: Any, header: Header) -> dict[str, int]:
+    """The byte of the file at which each tensor begins; there are no holes, as ``read_header`` checked."""
+    with path.open("rb") as opened:
+        position = 8 + int.from_bytes(opened.read(8), "little")
+    starts = {}
+    for key in file.offset_keys():
+        starts[key] = position
+        position += math.prod(header.shapes[key]) * ITEM_BYTES[header.formats[key]]
+    return starts
 
 
 def _files(source: Path | ModelFiles) -> ModelFiles:

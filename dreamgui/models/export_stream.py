@@ -12,13 +12,15 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from dreamgui.errors import BadModelFile, NotEnoughDisk
+from dreamgui.errors import BadModelFile, Damaged, NotEnoughDisk
 
 _NAMES = {
     torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
@@ -26,14 +28,30 @@ _NAMES = {
 }  # fmt: skip
 
 
+_BUFFER_BYTES = 1 << 22
+
+
+@dataclass(frozen=True)
+class Span:
+    """Where a tensor's bytes begin in a file that holds it just as it shall be written."""
+
+    path: Path
+    offset: int
+
+
 @dataclass(frozen=True)
 class Entry:
-    """A tensor that will be in a file; ``read`` gives its values, of this shape and dtype."""
+    """A tensor that will be in a file; ``read`` gives its values, of this shape and dtype.
+
+    With ``span`` its bytes are copied: out of a mapped file every page would cost a fault, which takes longer
+    than the copy.
+    """
 
     key: str
     shape: tuple[int, ...]
     dtype: torch.dtype
     read: Callable[[], Tensor]
+    span: Span | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -46,16 +64,24 @@ def write_stream(target: Path, entries: Sequence[Entry], metadata: Mapping[str, 
 
     Raises:
         NotEnoughDisk: the file doesn't fit.
+        Damaged: a file that is copied from is cut off.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     ordered = sorted(entries, key=lambda entry: (-entry.dtype.itemsize, entry.key))
     header = _header(ordered, {"format": "pt", **metadata})
     require_room(target.parent, sum(entry.size_bytes for entry in ordered) + len(header))
     try:
-        with target.open("wb", buffering=0) as file:
+        with ExitStack() as stack:
+            file = stack.enter_context(target.open("wb", buffering=0))
+            paths = {entry.span.path for entry in ordered if entry.span}
+            sources = {path: stack.enter_context(path.open("rb", buffering=0)) for path in paths}
+            buffer = memoryview(bytearray(_BUFFER_BYTES))
             _write(file.fileno(), memoryview(header))
             for entry in ordered:
-                _write(file.fileno(), _bytes(entry.read()))
+                if entry.span:
+                    _copy(sources[entry.span.path], entry.span.offset, entry.size_bytes, file, buffer)
+                else:
+                    _write(file.fileno(), _bytes(entry.read()))
             os.fsync(file.fileno())
     except OSError as error:
         if error.errno == errno.ENOSPC:
@@ -102,6 +128,16 @@ def _header(entries: Sequence[Entry], metadata: Mapping[str, str]) -> bytes:
 def _bytes(tensor: Tensor) -> memoryview:
     # numpy knows no bfloat16, so every format goes through plain bytes.
     return memoryview(tensor.reshape(-1).view(torch.uint8).numpy())
+
+
+def _copy(source: FileIO, offset: int, count: int, target: FileIO, buffer: memoryview) -> None:
+    source.seek(offset)
+    while count:
+        read = source.readinto(buffer[: min(count, len(buffer))])
+        if not read:
+            raise Damaged(f"{source.name} is cut off.", "Convert the model or train the run again.")
+        _write(target.fileno(), buffer[:read])
+        count -= read
 
 
 def _write(descriptor: int, data: memoryview) -> None:

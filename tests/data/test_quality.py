@@ -91,9 +91,9 @@ def entries(
     quality = GOOD.model_copy(update={"turn": turn, "light": light})
     return [
         Entry(
-            file=f"{number:04d}.png", source=f"{number}.jpg", upload=f"{number:04d}.jpg", photo_size=(900, 900),
-            box=(0, 0, 600, 600), face=(200, 100, 350, 250), framing=framing, score=0.9, enlargement=0.9,
-            quality=quality, caption="sks",
+            file=f"{number:04d}.png", source=f"{number}.jpg", upload=f"{number:04d}.jpg",
+            photo_size=(900, 900), box=(0, 0, 600, 600), face=(200, 100, 350, 250), framing=framing,
+            score=0.9, enlargement=0.9, quality=quality, caption="sks",
         )
         for number in range(start, start + count)
     ]  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.plain import PlainLoop
 from dreamgui.diffusion.batches import Batch
 from dreamgui.diffusion.schedule import NoiseSchedule
 from dreamgui.diffusion.step import TEXT, StepSettings, TrainingStep
@@ -178,3 +179,22 @@ def test_the_text_encoder_learns_until_it_is_frozen(models: Models) -> None:
             before = {name: weight.detach().clone() for name, weight in text.items()}
             step(batch(), 1e-3, 1e-3)
             assert all(torch.equal(before[name], weight) for name, weight in text.items())
+
+
+def test_the_losses_are_the_plain_loops(models: Models) -> None:
+    """Fused AdamW with the clip inside, against foreach AdamW after a separate clip, as scripts have it."""
+    for lora in (None, LoraSettings(4, 4.0)):
+        seen = []
+        with models.train("tiny", lora) as parts:
+            plain = PlainLoop(parts, 64)
+            for _ in range(5):
+                one = batch()
+                seen.append(plain.learn(one.latents, one.noise, one.timesteps, one.text, one.instances))
+        with models.train("tiny", lora) as parts:
+            step = training(parts)
+            for loss, instance, norm in seen:
+                report = step(batch(), 1e-4)
+                assert report.prior is not None
+                assert report.instance + report.prior == pytest.approx(loss, rel=1e-5)
+                assert report.instance == pytest.approx(instance, rel=1e-5)
+                assert report.grad_norm == pytest.approx(norm, rel=1e-4)

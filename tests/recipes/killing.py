@@ -14,6 +14,7 @@ import torch
 from dreamgui.config import TrainJob
 from dreamgui.diffusion import checkpoints
 from dreamgui.events import Event, Loss
+from dreamgui.models.catalog import Catalog
 from dreamgui.models.manager import Models
 from dreamgui.recipes.train import train
 from dreamgui.workspace import Workspace
@@ -34,12 +35,13 @@ def numbers(events: list[Event]) -> list[tuple[int, float, float | None, float]]
 
 
 def kill(workspace: Workspace, job: TrainJob, death: Death) -> bool:
-    """Train in a child process that dies by SIGKILL; False where it was through before."""
+    """Train in a child process that dies by SIGKILL; False where the run was finished before."""
     child = multiprocessing.get_context("fork").Process(target=_die, args=(workspace.root, job, death))
     child.start()
     child.join(120)
     assert child.exitcode in (0, -signal.SIGKILL), child.exitcode
-    return child.exitcode != 0
+    catalog = Catalog(workspace)
+    return not any(card.name == job.run and card.finished for card in catalog.runs())
 
 
 def resume(workspace: Workspace, models: Models, job: TrainJob) -> list[Event]:

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import json
+import zipfile
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 from dreamgui.config import CropJob
 from dreamgui.data.dataset import Dataset
-from dreamgui.errors import NotEnoughPhotos, OutOfRange, StopRequested
+from dreamgui.data.exchange import export_zip
+from dreamgui.errors import BadInput, NotEnoughPhotos, OutOfRange, StopRequested
 from dreamgui.events import Cropped, Event, Note, Progress, Saved, Skipped
 from dreamgui.models.manager import Models
 from dreamgui.recipes.crop import crop
@@ -146,3 +149,123 @@ def test_stop_before_the_first_crop_leaves_nothing(workspace: Workspace) -> None
     with pytest.raises(StopRequested):
         run.throw(StopRequested())  # type: ignore[attr-defined]
     assert not workspace.names("datasets") and not workspace.names("uploads")
+
+
+def lookalikes(folder: Path, count: int) -> list[Path]:
+    """As many different photographs of the astronaut on large grounds: elsewhere, mirrored, lighter."""
+    folder.mkdir()
+    files = []
+    for number in range(count):
+        person = Image.open(ASTRONAUT).convert("RGB")
+        if number % 2:
+            person = person.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        person = ImageEnhance.Brightness(person).enhance(0.8 + 0.05 * number)
+        scene = Image.new("RGB", (900, 900), (40 + 20 * number, 120, 200 - 20 * number))
+        scene.paste((200, 30 * number % 250, 20), (0, 60 * number, 900, 60 * number + 150))
+        scene.paste(person, (40 * number, 350 - 30 * number))
+        files.append(folder / f"p{number}.jpg")
+        scene.save(files[-1], quality=92)
+    return files
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Dataset, list[Event], Path]:
+    """A folder and a zip: eight photographs of the astronaut, in one beside a larger stranger, one stranger
+    alone, one photograph twice, and a letter; with a copy of the result."""
+    root = tmp_path_factory.mktemp("mixed")
+    files = lookalikes(root / "trip", 8)
+    together = Image.open(files[0])
+    together.paste(Image.open(HOPPER).convert("RGB").resize((360, 420)), (540, 480))
+    together.save(files[0], quality=92)
+    Image.open(files[3]).resize((800, 800)).save(root / "trip" / "p3-small.jpg", quality=90)
+    with zipfile.ZipFile(root / "more.zip", "w") as archive:
+        archive.write(HOPPER, "../../stranger.jpg")
+        archive.writestr("letter.jpg", "Dear Anna")
+    workspace = Workspace(root / "home")
+    events = list(stream(workspace, [root / "trip", root / "more.zip"], size_px=256, out=root / "out"))
+    dataset = Dataset.load(next(event.path for event in of(Saved, events) if event.what == "dataset"))
+    return workspace, dataset, events, root
+
+
+Mixed = tuple[Workspace, Dataset, list[Event], Path]
+
+
+def test_the_person_of_the_set_is_the_subject(mixed: Mixed) -> None:
+    _, dataset, events, _ = mixed
+    entries = {entry.source: entry for entry in dataset.entries}
+    assert len(entries) == 10 and [event.source for event in of(Skipped, events)] == ["letter.jpg"]
+    together = entries["p0.jpg"]
+    assert len(together.others) == 1 and together.agreement and together.agreement > 0.6
+    assert together.subject.size_px < together.others[0].size_px, "the stranger is larger"
+    assert [name for name, entry in entries.items() if entry.someone_else] == ["stranger.jpg"]
+    notes = " ".join(note.text for note in of(Note, events))
+    assert (
+        "stranger.jpg: someone else?" in notes and "p0.jpg: 2 faces; the person of the set was taken" in notes
+    )
+
+
+def test_near_copies_are_marked_and_said(mixed: Mixed) -> None:
+    _, dataset, events, _ = mixed
+    first = next(entry for entry in dataset.entries if entry.source == "p3-small.jpg")
+    copies = [entry for entry in dataset.entries if entry.source == "p3.jpg"]
+    assert first.quality and first.quality.twin == ""
+    assert {entry.quality.twin for entry in copies if entry.quality} == {first.file}
+    assert any(f"nearly the same as {first.file}" in note.text for note in of(Note, events))
+
+
+def test_one_photograph_is_set_aside_and_named(mixed: Mixed) -> None:
+    _, dataset, events, _ = mixed
+    (aside,) = dataset.held_out_photographs
+    assert aside not in ("stranger.jpg", "p3.jpg", "p3-small.jpg")
+    trained = {path.name for path, _ in dataset.images()}
+    assert not trained & {entry.file for entry in dataset.entries if entry.source == aside}
+    assert any(f"never trained on: {aside}" in note.text for note in of(Note, events))
+
+
+def test_the_copy_is_a_whole_data_set_with_scores(mixed: Mixed) -> None:
+    _, dataset, events, root = mixed
+    saved = of(Saved, events)
+    assert [event.what for event in saved] == ["dataset", "export"] and saved[1].path == root / "out"
+    sheet = json.loads((root / "out" / "dataset.json").read_text("utf-8"))
+    for entry in sheet["entries"]:
+        assert entry["source"] and len(entry["box"]) == 4 and entry["framing"] and 0 < entry["score"] <= 1
+        assert {"sharpness", "exposure", "face_px", "turn", "light", "twin"} <= set(entry["quality"])
+    assert {path.name for path, _ in dataset.images()} == {
+        path.name for path in (root / "out" / "images").glob("*.png")
+    }
+
+
+def test_an_exported_zip_is_imported(mixed: Mixed) -> None:
+    workspace, dataset, _, root = mixed
+    path = export_zip(dataset, root / "whole.zip")
+    events = list(stream(workspace, [path], dataset="from elsewhere"))
+    (saved,) = of(Saved, events)
+    assert saved.name == "from-elsewhere" and Dataset.load(saved.path).entries == dataset.entries
+    assert len(of(Cropped, events)) == len(dataset.entries)
+
+
+def test_nothing_temporary_is_left_and_killed_jobs_are_swept(mixed: Mixed) -> None:
+    workspace, dataset, _, _ = mixed
+    uploads = workspace.root / "uploads"
+    assert {path.name for path in uploads.iterdir()} == {dataset.folder.name}
+    assert all(b"Exif" not in path.read_bytes() for path in (uploads / dataset.folder.name).iterdir())
+    killed = uploads / ".incoming-killed"
+    (killed / "photos").mkdir(parents=True)
+    with pytest.raises(NotEnoughPhotos):
+        list(stream(workspace, [COFFEE]))
+    assert not killed.exists()
+
+
+def test_holding_out_can_be_switched_off_and_needs_six(workspace: Workspace, tmp_path: Path) -> None:
+    files = lookalikes(tmp_path / "few", 6)
+    for photos, settings, aside in ((files, {}, 1), (files, {"hold_out": False}, 0), (files[:5], {}, 0)):
+        saved = of(Saved, list(stream(workspace, photos, size_px=64, **settings)))[0]
+        dataset = Dataset.load(saved.path)
+        assert len(dataset.held_out_photographs) == aside
+        assert len(dataset.images()) + len(dataset.held_out()) == len(dataset.entries)
+
+
+def test_a_taken_folder_for_the_copy_is_refused_at_once(workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").touch()
+    with pytest.raises(BadInput, match=r"holds other files|can be written"):
+        next(stream(workspace, [HOPPER], out=tmp_path))

@@ -14,7 +14,7 @@ from diffusers import UNet2DConditionModel
 from PIL import Image
 from safetensors import safe_open
 
-from dreamgui.config import Dtype, ExportFormat, ExportJob, MergeJob
+from dreamgui.config import Dtype, ExportFormat, ExportJob, MergeJob, ResizeJob
 from dreamgui.diffusion.sample import draw
 from dreamgui.errors import BadInput, Damaged, StopRequested, UnknownName
 from dreamgui.events import Cell, Event, Saved
@@ -30,6 +30,7 @@ from dreamgui.models.text_encoders import add_text_lora, save_text_encoder
 from dreamgui.recipes import export as recipe
 from dreamgui.recipes.export import export
 from dreamgui.recipes.merge import merge
+from dreamgui.recipes.resize import resize
 from dreamgui.workspace import Workspace, read_json
 from tests.recipes.runs import make_run
 from tests.tiny import make_tiny_base
@@ -163,10 +164,10 @@ def test_a_lora_file_there_and_back(models: Models, tmp_path: Path) -> None:
     assert back.metadata["ss_network_dim"] == "4"
     with pytest.raises(UnknownName):
         run(models, **given, format="single-file", out=str(tmp_path / "s"))
-    events = list(
-        merge(MergeJob(lora=given["model"], model="tiny", run="baked"), models.catalog.workspace, models)
-    )
-    assert isinstance(events[-1], Saved)
+    work = models.catalog.workspace
+    list(merge(MergeJob(lora=given["model"], model="tiny", run="baked"), work, models))
+    list(resize(ResizeJob(lora="telling", rank=2, run="small"), work, models))
+    run(models, model="small", format="lora-diffusers", out=str(tmp_path / "small"))
     request = certificate_draw(models.catalog.card("tiny"))
     pictures = []
     for name in ("baked", "telling", "tiny"):

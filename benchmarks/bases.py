@@ -1,0 +1,48 @@
+"""Base models of random weights: of the bundled demo model's sizes, or Stable Diffusion 1.5's own."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from dreamgui.assets import asset
+from dreamgui.models.cards import ModelCard, write_model
+from dreamgui.workspace import Workspace, new_folder
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools" / "demo_model"))
+
+Size = Literal["demo", "sd15"]
+SIZES_PX: dict[Size, int] = {"demo": 160, "sd15": 512}
+
+
+def make_base(workspace: Workspace, size: Size, seed: int = 0) -> str:
+    """Put a base of this size (fp16, diffusers folder) into the workspace; its name is returned."""
+    torch.manual_seed(seed)
+    with new_folder(workspace.place("models", size)) as folder:
+        for part, model in _parts(size).items():
+            model.half().save_pretrained(folder / part)
+        for shared in ("tokenizer", "scheduler"):
+            shutil.copytree(asset(f"sd15/{shared}"), folder / shared)
+        shutil.copy(asset("sd15/model_index.json"), folder)
+        family = "demo" if size == "demo" else "sd15"
+        write_model(folder, ModelCard(name=size, family=family, size_px=SIZES_PX[size]))
+    return size
+
+
+def _parts(size: Size) -> dict[str, Any]:
+    if size == "demo":
+        from architecture import new_text_encoder, new_unet, new_vae
+
+        return {"unet": new_unet(), "vae": new_vae(), "text_encoder": new_text_encoder()}
+    configs = asset("sd15")
+    return {
+        "unet": UNet2DConditionModel.from_config(UNet2DConditionModel.load_config(configs / "unet")),
+        "vae": AutoencoderKL.from_config(AutoencoderKL.load_config(configs / "vae")),
+        "text_encoder": CLIPTextModel(CLIPTextConfig.from_pretrained(configs / "text_encoder")),
+    }

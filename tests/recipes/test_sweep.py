@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dreamgui.config import SweepJob, TrainJob
+from dreamgui.errors import BadInput, NotEnoughMemory, OutOfRange, StopRequested, UnknownName
+from dreamgui.events import Event, Loss, Note, Saved, Score
+from dreamgui.models.manager import Models
+from dreamgui.recipes import sweep as module
+from dreamgui.recipes.sweep import plan, sweep
+from dreamgui.ui.form import make_config
+from dreamgui.workspace import Workspace, read_json
+from tests.diffusion.made import make_dataset
+from tests.tiny import make_tiny_base
+
+torch.set_num_threads(1)
+# The manager collects garbage after each use; what was imported needn't be looked at again and again.
+gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "DRAW_STEPS", 2)
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    workspace = Workspace(tmp_path)
+    make_tiny_base(workspace)
+    dataset = make_dataset(workspace, count=5)
+    dataset.hold_out(dataset.entries[0].file)
+    return workspace
+
+
+@pytest.fixture
+def models(workspace: Workspace) -> Models:
+    return Models(workspace, torch.device("cpu"))
+
+
+def job(**changes: object) -> SweepJob:
+    usual = {
+        "model": "tiny", "dataset": "anna", "steps": 3, "sample_every": 0, "prior_preservation": False,
+        "ranks": (2, 4), "learning_rates": (1e-3, 1e-2), "prompts": ("a", "b"), "report": "grid",
+    }  # fmt: skip
+    return SweepJob.model_validate({**usual, **changes})
+
+
+def scores(events: list[Event]) -> dict[str, dict[str, float | None]]:
+    return {event.model: event.values for event in events if isinstance(event, Score)}
+
+
+def test_the_grid_varies_rank_and_rate_apart() -> None:
+    points = plan(job(with_unet=True), "grid")
+    grid = [(point.method, point.rank, point.effective_learning_rate) for point in points[:-1]]
+    assert grid == [("lora", rank, rate) for rank in (2, 4) for rate in (1e-3, 1e-2)]
+    assert points[-1].method == "unet" and points[-1].effective_learning_rate == 2e-6
+    apart = {"method", "rank", "learning_rate", "run"}
+    assert len({point.model_dump_json(exclude=apart) for point in points}) == 1
+    assert len({point.run for point in points}) == 5
+
+
+def test_a_text_box_holds_numbers() -> None:
+    read = make_config(SweepJob, {"ranks": "4, 8\n16", "learning_rates": "1e-4 5e-5", "dataset": "anna"})
+    assert isinstance(read, SweepJob) and read.ranks == (4, 8, 16) and read.learning_rates == (1e-4, 5e-5)
+    for wrong in ({"ranks": "0"}, {"ranks": ""}, {"learning_rates": "many"}, {"learning_rates": "nan"}):
+        with pytest.raises(OutOfRange):
+            make_config(SweepJob, wrong)
+
+
+def test_a_whole_sweep_and_the_same_again(workspace: Workspace, models: Models) -> None:
+    wish = job(with_unet=True)
+    events = list(sweep(wish, workspace, models))
+    found = scores(events)
+    assert list(found) == [
+        "grid-r2-lr0.001",
+        "grid-r2-lr0.01",
+        "grid-r4-lr0.001",
+        "grid-r4-lr0.01",
+        "grid-unet",
+    ]
+    for name, values in found.items():
+        card = models.catalog.run(name)
+        assert card.finished and values["file_bytes"] == card.file_bytes and values["seconds"] == card.seconds
+        assert values["loss"] and values["validation"] and values["likeness"] is None
+        assert (values["rank"], values["learning_rate"]) == (card.rank, card.learning_rate)
+    first = [event.instance for event in events if isinstance(event, Loss) and event.step == 1]
+    assert len(first) == 5 and max(first) - min(first) < 1e-6
+    folder = workspace.place("reports", "grid")
+    assert events[-1] == Saved("report", "grid", folder)
+    table = (folder / "README.md").read_text(encoding="utf-8")
+    assert all(name in table for name in found) and "5 of 5" in table
+    assert len(read_json(folder / "report.json")["rows"]) == 5
+    assert len(list((folder / "images").iterdir())) == 10
+
+    again = list(sweep(wish, workspace, models))
+    assert scores(again) == found and not any(isinstance(event, Loss) for event in again)
+    assert len(models.catalog.runs()) == 5
+    more = list(sweep(job(with_unet=True, steps=4), workspace, models))
+    assert all(name.endswith("-2") for name in scores(more)), "other settings are other runs"
+
+
+def test_a_failing_point_is_named_and_the_rest_goes_on(
+    workspace: Workspace, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = module.train
+
+    def failing(point: TrainJob, *rest: object) -> Iterator[Event]:
+        if point.rank == 2:
+            raise NotEnoughMemory("The card ran out of memory.", "Use a smaller batch.")
+        yield from train(point, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(module, "train", failing)
+    wish = job(learning_rates=(1e-3,))
+    events = list(sweep(wish, workspace, models))
+    assert any(isinstance(event, Note) and "grid-r2-lr0.001 failed" in event.text for event in events)
+    found = scores(events)
+    assert found["grid-r2-lr0.001"]["loss"] is None and found["grid-r4-lr0.001"]["loss"]
+    assert "ran out of memory" in (workspace.place("reports", "grid") / "README.md").read_text(
+        encoding="utf-8"
+    )
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "DRAW_STEPS", 2)
+    retried = scores(list(sweep(wish, workspace, models)))
+    assert retried["grid-r2-lr0.001"]["loss"] and retried["grid-r4-lr0.001"] == found["grid-r4-lr0.001"]
+
+
+def test_all_points_failing_is_a_failure(workspace: Workspace, models: Models) -> None:
+    with pytest.raises(BadInput, match="adamw-8bit"):
+        list(sweep(job(optimizer="adamw-8bit"), workspace, models))
+    with pytest.raises(UnknownName):
+        list(sweep(job(dataset="nobody"), workspace, models))
+
+
+def test_a_stopped_sweep_goes_on_where_it_was(workspace: Workspace, models: Models) -> None:
+    whole = list(sweep(job(report="whole"), workspace, models))
+    stream, events = sweep(job(), workspace, models), []
+    for event in stream:
+        events.append(event)
+        if isinstance(event, Loss) and event.step == 2 and len(scores(events)) == 2:
+            break
+    events += [stream.throw(StopRequested()), *stream]
+    assert events[-1] == Saved("report", "grid", workspace.place("reports", "grid"))
+    assert any(isinstance(event, Note) and "2 of 4 trainings" in event.text for event in events)
+    rest = list(sweep(job(), workspace, models))
+    assert list(scores(rest)) == [name.replace("whole", "grid") for name in scores(whole)]
+    assert any(isinstance(event, Note) and "goes on after step 2" in event.text for event in rest)
+    for name in scores(rest):
+        first, second = (load_file(models.catalog.run_file(n)) for n in (name, name.replace("grid", "whole")))
+        assert all(torch.equal(first[key], second[key]) for key in first)
