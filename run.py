@@ -1,10 +1,10 @@
 """DreamGUI in one command, on Linux, macOS and Windows, with nothing but Python installed.
 
-    python run.py            make .venv, install what is needed, open the app on the bundled demo model
-    python run.py setup      only the first part
-    python run.py test       checks and tests (arguments go to pytest)
-    python run.py demo       the whole job on the bundled demo, into ./dreamgui-demo
-    python run.py ANYTHING   python -m dreamgui ANYTHING, for instance: python run.py train --help
+python run.py            make .venv, install what is needed, open the app on the bundled demo model
+python run.py setup      only the first part
+python run.py test       checks and tests (arguments go to pytest)
+python run.py demo       the whole job on the bundled demo, into ./dreamgui-demo
+python run.py ANYTHING   python -m dreamgui ANYTHING, for instance: python run.py train --help
 """
 
 import hashlib

@@ -65,9 +65,16 @@ class Memory(threading.Thread):
         }
 
 
+def cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    models = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
 def machine() -> dict[str, Any]:
     return {
-        "cpu": platform.processor() or platform.machine(),
+        "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "load_before": [round(value, 1) for value in os.getloadavg()],
         "python": platform.python_version(),
@@ -88,6 +95,7 @@ def speed(count: int, folder: Path) -> dict[str, Any]:
         counts["skipped"] += isinstance(event, Skipped)
     return {
         "photographs": count,
+        "mean_file_mb": round(sum(file.stat().st_size for file in photographs.iterdir()) / count / 1e6, 1),
         "seconds": round(time.perf_counter() - began, 1),
         "cpu_seconds": round(time.process_time() - used, 1),
         "load_of_others_before": round(load, 1),

@@ -204,8 +204,10 @@ def _encoded(parts: Any, job: TrainJob, material: Material) -> Lessons:
             return end.value
 
 
-HEADER = "| what | plain, steps/s | ours, steps/s | times | ours, images/s | first step, cold / again | peak memory plain / ours"
-    " | load before |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
+HEADER = (
+    "| what | plain, steps/s | ours, steps/s | times | ours, images/s | first step, cold / again"
+    " | peak memory plain / ours | load before |\n| --- | --- | --- | --- | --- | --- | --- | --- |"
+)
 
 
 def line(row: Figures) -> str:

@@ -72,7 +72,9 @@ def run(config: JobConfig, home: Path | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="dreamgui", description="Teach Stable Diffusion 1.5 one person.")
-    parser.add_argument("--home", type=Path, help="workspace folder (default: DREAMGUI_HOME or the user data folder)")
+    parser.add_argument(
+        "--home", type=Path, help="workspace folder (default: DREAMGUI_HOME or the user data folder)"
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for kind, model in JOBS.items():
         summary = (model.__doc__ or "").split("\n")[0]
@@ -81,7 +83,9 @@ def _parser() -> argparse.ArgumentParser:
         for name, field in model.model_fields.items():
             _add_option(command, name, field)
         if kind == "demo":
-            command.add_argument("--unpack", type=Path, metavar="DIR", help="only write the bundled model and photos")
+            command.add_argument(
+                "--unpack", type=Path, metavar="DIR", help="only write the bundled model and photos"
+            )
     commands.add_parser("doctor", help="What this machine has, and whether DreamGUI can work here")
     inspect = commands.add_parser("inspect", help="What a model file or folder is, in five lines")
     inspect.add_argument("file", type=Path)
@@ -91,7 +95,10 @@ def _parser() -> argparse.ArgumentParser:
 def _add_option(command: argparse.ArgumentParser, name: str, field: FieldInfo) -> None:
     """One field as one option; limits are checked by the config model, not here."""
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-    options: dict[str, Any] = {"help": (field.description or "").replace("%", "%%"), "default": argparse.SUPPRESS}
+    options: dict[str, Any] = {
+        "help": (field.description or "").replace("%", "%%"),
+        "default": argparse.SUPPRESS,
+    }
     kind, many, choices = _shape(field.annotation)
     if kind is bool:
         options["action"] = argparse.BooleanOptionalAction
@@ -100,7 +107,9 @@ def _add_option(command: argparse.ArgumentParser, name: str, field: FieldInfo) -
     if choices:
         options["choices"] = choices
     if extra.get("positional"):
-        options["nargs"] = ("+" if field.is_required() else "*") if many else (None if field.is_required() else "?")
+        options["nargs"] = (
+            ("+" if field.is_required() else "*") if many else (None if field.is_required() else "?")
+        )
         command.add_argument(name, **options)
         return
     if many:

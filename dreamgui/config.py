@@ -44,7 +44,11 @@ def _lines(value: Any) -> Any:
 
 def _without_token(value: Any) -> Any:
     """An address copied with its access token loses it here, before it is kept in job.json."""
-    return re.sub(r"(?i)([?&])(?:token|api_?key)=[^&#]*&?", r"\1", value).rstrip("?& ") if isinstance(value, str) else value
+    return (
+        re.sub(r"(?i)([?&])(?:token|api_?key)=[^&#]*&?", r"\1", value).rstrip("?& ")
+        if isinstance(value, str)
+        else value
+    )
 
 
 def _none_if_blank(value: Any) -> Any:
@@ -57,7 +61,11 @@ Lines = Annotated[tuple[str, ...], BeforeValidator(_lines)]
 
 def _parts(value: Any) -> Any:
     """A text box holds numbers between spaces, commas or line ends; JSON holds them as a list."""
-    return tuple(re.split(r"[\s,;]+", value.strip(" \t\r\n,;"))) if isinstance(value, str) and value.strip() else value
+    return (
+        tuple(re.split(r"[\s,;]+", value.strip(" \t\r\n,;")))
+        if isinstance(value, str) and value.strip()
+        else value
+    )
 
 
 def _within(low: float, high: float) -> AfterValidator:
@@ -77,7 +85,13 @@ SourceText = Annotated[str, BeforeValidator(_without_token)]
 
 
 def knob(
-    default: Any, label: str, *, fold: bool = False, choices: str = "", positional: bool = False, **limits: Any
+    default: Any,
+    label: str,
+    *,
+    fold: bool = False,
+    choices: str = "",
+    positional: bool = False,
+    **limits: Any,
 ) -> Any:
     """A field of a job.
 
@@ -106,7 +120,9 @@ class CropJob(JobConfig):
     """Find the faces in photographs and cut square crops in varied framing."""
 
     kind: ClassVar[str] = "crop"
-    photos: tuple[Path, ...] = knob(..., "Photographs, folders or zip files of them", positional=True, min_length=1)
+    photos: tuple[Path, ...] = knob(
+        ..., "Photographs, folders or zip files of them", positional=True, min_length=1
+    )
     dataset: str = knob("my-photos", "Name of the data set")
     size_px: int = knob(512, "Size of a crop in pixels", ge=64, le=1024, multiple_of=8)
     instance_prompt: str = knob("a photo of sks woman face", "Instance prompt: the caption of every crop")
@@ -114,7 +130,9 @@ class CropJob(JobConfig):
     medium_share: float = knob(0.4, "Share of medium shots; the rest are full figures", ge=0, le=1, fold=True)
     detection_confidence: float = knob(0.5, "Least confidence of a detected face", ge=0.1, le=0.95, fold=True)
     max_enlargement: float = knob(1.5, "A crop may be enlarged by at most this factor", ge=1, le=8, fold=True)
-    hold_out: bool = knob(True, "Set one photograph in eight aside, never trained on, to measure likeness", fold=True)
+    hold_out: bool = knob(
+        True, "Set one photograph in eight aside, never trained on, to measure likeness", fold=True
+    )
     out: OptionalFolder = knob(None, "Folder that gets a copy of the data set (empty: none)", fold=True)
 
 
@@ -130,10 +148,19 @@ class ConvertJob(JobConfig):
     )
     model: str = knob("", "Name of the converted model (empty: the file's name)")
     dtype: Dtype = knob("fp16", "Number format of the saved weights", fold=True)
-    unet_weights: UnetWeights = knob("plain", "Which of a checkpoint's UNets: the plain weights or their running average (EMA)", fold=True)
+    unet_weights: UnetWeights = knob(
+        "plain", "Which of a checkpoint's UNets: the plain weights or their running average (EMA)", fold=True
+    )
     base: str = knob("", "Model that completes a file without text encoder, VAE or UNet", fold=True)
     # Never dumped: job.json, metadata and logs are made from the dump.
-    token: str = knob("", "Access token of civitai or Hugging Face (empty: from the environment)", fold=True, exclude=True, repr=False, max_length=400)
+    token: str = knob(
+        "",
+        "Access token of civitai or Hugging Face (empty: from the environment)",
+        fold=True,
+        exclude=True,
+        repr=False,
+        max_length=400,
+    )
 
 
 class ClassImagesJob(JobConfig):
@@ -147,8 +174,12 @@ class ClassImagesJob(JobConfig):
     class_steps: int = knob(20, "Denoising steps of a class image", ge=1, le=150, fold=True)
     class_guidance_scale: float = knob(5.0, "Guidance scale of the class images", ge=1, le=30, fold=True)
     class_seed: int = knob(0, "Seed of the first class image", ge=0, le=2**31 - 1, fold=True)
-    class_variants: bool = knob(True, "Class images in the data set's mix of framings, each said in its prompt", fold=True)
-    class_folder: OptionalFolder = knob(None, "Folder of your own pictures of the class (empty: they are drawn)", fold=True)
+    class_variants: bool = knob(
+        True, "Class images in the data set's mix of framings, each said in its prompt", fold=True
+    )
+    class_folder: OptionalFolder = knob(
+        None, "Folder of your own pictures of the class (empty: they are drawn)", fold=True
+    )
     dataset: str = knob("", "Data set whose mix of framings is followed (empty: 40/40/20)", fold=True)
 
 
@@ -163,34 +194,73 @@ class TrainSettings(JobConfig):
     prior_weight: float = knob(1.0, "Weight of the prior loss", ge=0, le=10, fold=True)
     class_prompt: str = knob("a photo of woman face", "Class prompt", fold=True)
     class_negative_prompt: str = knob("", "Negative prompt of the class images", fold=True)
-    class_count: int | None = knob(None, "Number of class images (empty: 10 a photograph)", ge=1, le=2000, fold=True)
+    class_count: int | None = knob(
+        None, "Number of class images (empty: 10 a photograph)", ge=1, le=2000, fold=True
+    )
     class_steps: int = knob(20, "Denoising steps of a class image", ge=1, le=150, fold=True)
     class_guidance_scale: float = knob(5.0, "Guidance scale of the class images", ge=1, le=30, fold=True)
     class_seed: int = knob(0, "Seed of the first class image", ge=0, le=2**31 - 1, fold=True)
-    class_variants: bool = knob(True, "Class images in the data set's mix of framings, each said in its prompt", fold=True)
-    class_folder: OptionalFolder = knob(None, "Folder of your own pictures of the class (empty: they are drawn)", fold=True)
-    batch_size: int = knob(1, "Instance pictures a step (as many class pictures beside them)", ge=1, le=64, fold=True)
+    class_variants: bool = knob(
+        True, "Class images in the data set's mix of framings, each said in its prompt", fold=True
+    )
+    class_folder: OptionalFolder = knob(
+        None, "Folder of your own pictures of the class (empty: they are drawn)", fold=True
+    )
+    batch_size: int = knob(
+        1, "Instance pictures a step (as many class pictures beside them)", ge=1, le=64, fold=True
+    )
     accumulate: int = knob(1, "Batches that are added up before the weights move", ge=1, le=64, fold=True)
-    random_flips: bool = knob(False, "Also learn from mirrored photographs (no face is symmetrical)", fold=True)
-    face_weight: float = knob(1.0, "Weight of the face's area in the loss (1: like the rest)", ge=1, le=10, fold=True)
-    offset_noise: float = knob(0.0, "Offset noise (0.05 to 0.1 helps very dark and bright pictures; 0: off)", ge=0, le=0.5, fold=True)
+    random_flips: bool = knob(
+        False, "Also learn from mirrored photographs (no face is symmetrical)", fold=True
+    )
+    face_weight: float = knob(
+        1.0, "Weight of the face's area in the loss (1: like the rest)", ge=1, le=10, fold=True
+    )
+    offset_noise: float = knob(
+        0.0, "Offset noise (0.05 to 0.1 helps very dark and bright pictures; 0: off)", ge=0, le=0.5, fold=True
+    )
     lora_targets: LoraTargets = knob("attention", "Layers that a LoRA adapts", fold=True)
     dora: bool = knob(False, "DoRA: a LoRA that learns magnitude and direction apart", fold=True)
     optimizer: OptimizerName = knob("adamw", "Optimizer", fold=True)
     lr_schedule: Schedule = knob("constant", "Learning-rate schedule", fold=True)
     warmup_steps: int = knob(0, "Warm-up steps", ge=0, le=5000, fold=True)
-    min_snr_gamma: float | None = knob(None, "Min-SNR gamma (5 is usual; empty: off)", gt=0, le=100, fold=True, allow_inf_nan=False)
+    min_snr_gamma: float | None = knob(
+        None, "Min-SNR gamma (5 is usual; empty: off)", gt=0, le=100, fold=True, allow_inf_nan=False
+    )
     max_grad_norm: float = knob(1.0, "Clip the gradient norm at", gt=0, le=1000, fold=True)
-    ema_decay: float | None = knob(None, "Average the weights with this decay (0.999 is usual; empty: off)", gt=0, lt=1, fold=True, allow_inf_nan=False)
+    gradient_checkpointing: bool = knob(
+        False, "Save memory: compute parts of the forward pass twice", fold=True
+    )
+    ema_decay: float | None = knob(
+        None,
+        "Average the weights with this decay (0.999 is usual; empty: off)",
+        gt=0,
+        lt=1,
+        fold=True,
+        allow_inf_nan=False,
+    )
     train_text_encoder: bool = knob(False, "Also train the text encoder", fold=True)
-    text_learning_rate: float | None = knob(None, "Its learning rate (empty: 1e-6 with the UNet, 5e-5 with a LoRA)", gt=0, le=1, fold=True, allow_inf_nan=False)
-    text_share: float = knob(0.25, "Share of the steps in which the text encoder learns", ge=0.05, le=1, fold=True)
+    text_learning_rate: float | None = knob(
+        None,
+        "Its learning rate (empty: 1e-6 with the UNet, 5e-5 with a LoRA)",
+        gt=0,
+        le=1,
+        fold=True,
+        allow_inf_nan=False,
+    )
+    text_share: float = knob(
+        0.25, "Share of the steps in which the text encoder learns", ge=0.05, le=1, fold=True
+    )
     sample_prompts: Lines = knob(COMPARE_PROMPTS[:2], "Sample prompts, one a line", fold=True)
     sample_every: int = knob(100, "Steps between samples (0: none)", ge=0, le=20000, fold=True)
     checkpoint_every: int = knob(100, "Steps between checkpoints", ge=1, le=20000, fold=True)
     keep_checkpoints: int = knob(2, "Checkpoints that are kept, beside the best one", ge=1, le=100, fold=True)
-    validate_every: int = knob(50, "Steps between looks at the held-out photographs (0: none)", ge=0, le=20000, fold=True)
-    finish_with: FinishWith = knob("last", "Weights of the finished run: the last, or the best checkpoint's", fold=True)
+    validate_every: int = knob(
+        50, "Steps between looks at the held-out photographs (0: none)", ge=0, le=20000, fold=True
+    )
+    finish_with: FinishWith = knob(
+        "last", "Weights of the finished run: the last, or the best checkpoint's", fold=True
+    )
     tensorboard: bool = knob(False, "Also write TensorBoard files", fold=True)
     seed: int = knob(0, "Seed", ge=0, le=2**31 - 1, fold=True)
 
@@ -200,10 +270,18 @@ class TrainJob(TrainSettings):
 
     kind: ClassVar[str] = "train"
     method: Method = knob("lora", "What to train")
-    learning_rate: float | None = knob(None, "Learning rate (empty: 2e-6 for the UNet, 1e-4 for a LoRA, 1 for Prodigy)", gt=0, le=1, allow_inf_nan=False)
+    learning_rate: float | None = knob(
+        None,
+        "Learning rate (empty: 2e-6 for the UNet, 1e-4 for a LoRA, 1 for Prodigy)",
+        gt=0,
+        le=1,
+        allow_inf_nan=False,
+    )
     rank: int = knob(8, "LoRA rank", ge=1, le=256)
     run: str = knob("", "Name of the run (empty: made from the settings)", fold=True)
-    alpha: float | None = knob(None, "LoRA alpha (empty: the rank)", gt=0, le=1024, fold=True, allow_inf_nan=False)
+    alpha: float | None = knob(
+        None, "LoRA alpha (empty: the rank)", gt=0, le=1024, fold=True, allow_inf_nan=False
+    )
     resume: bool = knob(False, "Go on from the run's last checkpoint", fold=True)
 
     @property
@@ -235,11 +313,19 @@ class SweepJob(TrainSettings):
 
     kind: ClassVar[str] = "sweep"
     ranks: Ranks = knob((4, 8, 16), "LoRA ranks", min_length=1, max_length=8)
-    learning_rates: Rates = knob((1e-4,), "LoRA learning rates: each rank is trained at each", min_length=1, max_length=8)
+    learning_rates: Rates = knob(
+        (1e-4,), "LoRA learning rates: each rank is trained at each", min_length=1, max_length=8
+    )
     with_unet: bool = knob(False, "Also train the whole UNet")
-    unet_learning_rate: float | None = knob(None, "The UNet's learning rate (empty: 2e-6)", gt=0, le=1, fold=True, allow_inf_nan=False)
-    prompts: Lines = knob(COMPARE_PROMPTS, "Prompts that likeness is measured with, one a line", fold=True, max_length=20)
-    report: str = knob("", "Name of the sweep; under the same name it goes on (empty: made from the settings)", fold=True)
+    unet_learning_rate: float | None = knob(
+        None, "The UNet's learning rate (empty: 2e-6)", gt=0, le=1, fold=True, allow_inf_nan=False
+    )
+    prompts: Lines = knob(
+        COMPARE_PROMPTS, "Prompts that likeness is measured with, one a line", fold=True, max_length=20
+    )
+    report: str = knob(
+        "", "Name of the sweep; under the same name it goes on (empty: made from the settings)", fold=True
+    )
 
 
 class DrawSettings(JobConfig):
@@ -257,7 +343,9 @@ class CompareJob(DrawSettings):
     """Draw the same prompts with the same seeds through several models, and measure likeness."""
 
     kind: ClassVar[str] = "compare"
-    models: tuple[str, ...] = knob(("portraits",), "Models to compare", choices="models", min_length=1, max_length=12)
+    models: tuple[str, ...] = knob(
+        ("portraits",), "Models to compare", choices="models", min_length=1, max_length=12
+    )
     prompts: Lines = knob(COMPARE_PROMPTS, "Prompts, one a line", min_length=1, max_length=20)
     dataset: str = knob("my-photos", "Photographs that likeness is measured against", choices="datasets")
     report: str = knob("", "Name of the report (empty: made from the date)", fold=True)
@@ -290,12 +378,16 @@ class ExportJob(JobConfig):
     """Write a model or run as other programs load it, read it back, and prove it with a picture."""
 
     kind: ClassVar[str] = "export"
-    model: str = knob("portraits", "Base model, run, or a LoRA's .safetensors file", choices="models", positional=True)
+    model: str = knob(
+        "portraits", "Base model, run, or a LoRA's .safetensors file", choices="models", positional=True
+    )
     base: str = knob("", "LoRA file: base model that it is for", choices="bases", fold=True)
     format: ExportFormat = knob("single-file", "Format of the export")
     out: str = knob("", "File or folder to write (empty: the workspace's exports)")
     dtype: Dtype = knob("fp16", "Number format of the saved weights", fold=True)
-    lora_scale: float = knob(1.0, "Strength of a LoRA that is baked into a whole model", ge=0, le=2, fold=True)
+    lora_scale: float = knob(
+        1.0, "Strength of a LoRA that is baked into a whole model", ge=0, le=2, fold=True
+    )
 
 
 class MergeJob(JobConfig):
@@ -336,7 +428,9 @@ class MixJob(JobConfig):
     second: str = knob("portraits", "The other base model or run", choices="models", positional=True)
     way: MixWay = knob("weighted-sum", "How they are mixed")
     weight: float = knob(0.5, "Share of the other one", ge=-2, le=2)
-    minus: str = knob("", "Add difference: what is subtracted from the other (empty: its base)", choices="models", fold=True)
+    minus: str = knob(
+        "", "Add difference: what is subtracted from the other (empty: its base)", choices="models", fold=True
+    )
     run: str = knob("", "Name of the result (empty: made from the settings)", fold=True)
 
 
@@ -344,7 +438,9 @@ class TokensJob(JobConfig):
     """See what a base model draws for a token before it learns a new meaning, and find rarer ones."""
 
     kind: ClassVar[str] = "tokens"
-    token: str = knob("sks", "Token that will stand for the person", min_length=1, max_length=40, positional=True)
+    token: str = knob(
+        "sks", "Token that will stand for the person", min_length=1, max_length=40, positional=True
+    )
     model: str = knob("portraits", "Base model", choices="bases")
     count: int = knob(3, "Number of pictures", ge=1, le=8)
     seed: int = knob(0, "Seed of the first picture", ge=0, le=2**31 - 1, fold=True)

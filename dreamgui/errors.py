@@ -88,5 +88,5 @@ class Damaged(DreamError):
     """Something that this program saved can't be read back."""
 
 
-class StopRequested(Exception):  # noqa: N818 - a signal, not an error
+class StopRequested(Exception):
     """The user pressed Stop. A recipe may catch it, keep what it has and return."""

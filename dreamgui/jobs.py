@@ -120,7 +120,10 @@ class Job:
                 return
             self.state = "running"
         began = time.monotonic()
-        with FileLock(self.folder / ".lock"), (self.folder / "events.jsonl").open("a", encoding="utf-8") as log:
+        with (
+            FileLock(self.folder / ".lock"),
+            (self.folder / "events.jsonl").open("a", encoding="utf-8") as log,
+        ):
             try:
                 for event in self._drive(recipe):
                     self._write(log, event)

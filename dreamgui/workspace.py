@@ -1,9 +1,9 @@
 """Where things live: the only place where names become paths and where files that matter are written.
 
-    datasets/NAME   crops, captions, dataset.json        runs/NAME     trained weights, checkpoints, run.json
-    models/NAME     diffusers folders                    reports/NAME  comparisons, control drawings
-    classes/KEY     class images, kept for the next run  jobs/ID       job.json, events.jsonl, images
-    uploads/ID      photographs as they came
+datasets/NAME   crops, captions, dataset.json        runs/NAME     trained weights, checkpoints, run.json
+models/NAME     diffusers folders                    reports/NAME  comparisons, control drawings
+classes/KEY     class images, kept for the next run  jobs/ID       job.json, events.jsonl, images
+uploads/ID      photographs as they came
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def safe_name(wish: str) -> str:
     plain = unicodedata.normalize("NFKD", wish).encode("ascii", "ignore").decode()
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).strip("-._")[:80].rstrip("-._")
     if not name or name.split(".")[0].lower() in _RESERVED:
-        raise BadInput(f"{wish[:80]!r} can't be a name.", "Use letters, digits, '-' and '_', for instance 'anna-1'.")
+        raise BadInput(
+            f"{wish[:80]!r} can't be a name.", "Use letters, digits, '-' and '_', for instance 'anna-1'."
+        )
     return name
 
 
@@ -78,7 +80,9 @@ class Workspace:
 
     def names(self, shelf: Shelf) -> list[str]:
         """Names on this shelf, oldest first; half-written folders don't count."""
-        folders = [path for path in (self.root / shelf).iterdir() if path.is_dir() and not path.name.startswith(".")]
+        folders = [
+            path for path in (self.root / shelf).iterdir() if path.is_dir() and not path.name.startswith(".")
+        ]
         return [path.name for path in sorted(folders, key=lambda path: (path.stat().st_ctime_ns, path.name))]
 
     def fresh(self, shelf: Shelf, wish: str) -> str:

@@ -64,12 +64,16 @@ def test_each_library_has_one_door(library: str) -> None:
     for file in FILES:
         where = file.relative_to(PACKAGE).as_posix() if file.is_relative_to(PACKAGE) else file.name
         if any(name.split(".")[0] == library for name in imported(file)):
-            assert where in DOORS[library] or where.split("/")[0] in DOORS[library], f"{where} imports {library}"
+            assert where in DOORS[library] or where.split("/")[0] in DOORS[library], (
+                f"{where} imports {library}"
+            )
 
 
 def test_broad_excepts_only_in_jobs() -> None:
     for file in FILES:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ExceptHandler):
-                broad = node.type is None or (isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException"))
+                broad = node.type is None or (
+                    isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException")
+                )
                 assert not broad or file.name == "jobs.py", f"{file}:{node.lineno}"

@@ -17,7 +17,9 @@ def test_help_names_every_job_and_field(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit):
         main(["--help"])
     text = capsys.readouterr().out
-    assert all(kind in text for kind in ("crop", "convert", "class-images", "train", "compare", "control", "demo"))
+    assert all(
+        kind in text for kind in ("crop", "convert", "class-images", "train", "compare", "control", "demo")
+    )
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     assert "--learning-rate" in capsys.readouterr().out

@@ -8,12 +8,27 @@ from pathlib import Path
 import pytest
 
 from dreamgui.errors import BadInput, NotEnoughDisk, UnknownName
-from dreamgui.workspace import Workspace, default_root, new_folder, read_json, safe_name, write_atomic, write_json
+from dreamgui.workspace import (
+    Workspace,
+    default_root,
+    new_folder,
+    read_json,
+    safe_name,
+    write_atomic,
+    write_json,
+)
 
 
 @pytest.mark.parametrize(
     "wish, name",
-    [("anna", "anna"), ("../../x", "x"), ("Zoë & Ann", "Zoe-Ann"), ("a\0b", "a-b"), ("x" * 300, "x" * 80), (" . a", "a")],
+    [
+        ("anna", "anna"),
+        ("../../x", "x"),
+        ("Zoë & Ann", "Zoe-Ann"),
+        ("a\0b", "a-b"),
+        ("x" * 300, "x" * 80),
+        (" . a", "a"),
+    ],
 )
 def test_wishes_become_safe(wish: str, name: str) -> None:
     assert safe_name(wish) == name

@@ -11,7 +11,7 @@ import json
 import secrets
 import zipfile
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pydantic import ValidationError
 
@@ -146,7 +146,7 @@ def _checked(sheet: Sheet) -> Sheet:
         entry.model_copy(
             update={
                 "caption": checked_caption(entry.caption),
-                "source": shown_name(PurePosixPath(entry.source)),
+                "source": shown_name(Path(entry.source)),
             }
         )
         for entry in sheet.entries

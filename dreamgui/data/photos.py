@@ -11,9 +11,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image
 
+from dreamgui.data.colours import to_rgb
 from dreamgui.data.sniff import HEAD_BYTES, sniff
 from dreamgui.errors import BadPhoto, OutOfRange
 
@@ -154,8 +154,8 @@ def _load(path: Path, name: str, view_px: int | None) -> View:
         size, orientation = image.size, _orientation(image)
         _decode(image, kind, view_px)
         turn = _UPRIGHT.get(orientation)
-        rgb = _to_rgb(image if turn is None else image.transpose(turn))
-    return View(rgb, size[::-1] if orientation >= 5 else size)
+        rgb = to_rgb(image if turn is None else image.transpose(turn))
+    return View(rgb, (size[1], size[0]) if orientation >= 5 else size)
 
 
 def _decode(image: Image.Image, kind: str, view_px: float | None) -> None:
@@ -190,7 +190,7 @@ def load_square(path: Path, box: tuple[int, int, int, int], size_px: int) -> Ima
                 raise _NoSquareError(f"{box} is no square inside {stored}")
             _decode(image, kind, max(stored) * size_px / (x1 - x0))
             across, down = (part / whole for part, whole in zip(image.size, stored, strict=True))
-            picture = image if image.mode in ("RGB", "L") else _to_rgb(image)
+            picture = image if image.mode in ("RGB", "L") else to_rgb(image)
             square = picture.resize(
                 (size_px, size_px),
                 Image.Resampling.LANCZOS,
@@ -198,7 +198,7 @@ def load_square(path: Path, box: tuple[int, int, int, int], size_px: int) -> Ima
                 reducing_gap=3.0,
             )
             turn = _UPRIGHT.get(orientation)
-            return _to_rgb(square if turn is None else square.transpose(turn))
+            return to_rgb(square if turn is None else square.transpose(turn))
     except _NoSquareError as error:
         raise ValueError(str(error)) from error
     except _DECODE_ERRORS as error:
@@ -284,42 +284,6 @@ def _orientation(image: Image.Image) -> int:
     except (*_DECODE_ERRORS, TypeError, KeyError, IndexError):
         return 1
     return value if isinstance(value, int) and value in _UPRIGHT else 1
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    profile = image.info.get("icc_profile")
-    if image.mode.startswith("I"):
-        image = _to_8_bit(image)
-    elif image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        pasted = image.convert("RGBA")
-        image = Image.new("RGB", image.size, "white")
-        image.paste(pasted, mask=pasted.getchannel("A"))
-    rgb = _to_srgb(image, profile) if profile and image.mode in ("RGB", "CMYK") else image.convert("RGB")
-    rgb.info.clear()
-    return rgb
-
-
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Grey with 16 bits; Pillow's own conversion clips at 255 and makes it white."""
-    grey = np.asarray(image).astype(np.uint32).clip(0, 65535) >> 8
-    return Image.fromarray(grey.astype(np.uint8))
-
-
-def _to_srgb(image: Image.Image, profile: bytes) -> Image.Image:
-    """Telephones photograph in Display P3: read as sRGB, faces would turn pale."""
-    try:
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if "srgb" in ImageCms.getProfileDescription(source).lower() and image.mode == "RGB":
-            return image.convert("RGB")
-        converted = ImageCms.profileToProfile(image, source, _srgb(), outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError, ValueError):
-        return image.convert("RGB")
-    return converted or image.convert("RGB")
-
-
-@cache
-def _srgb() -> ImageCms.ImageCmsProfile:
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
 def photo_bytes(image: Image.Image, lossless: bool) -> bytes:

@@ -53,7 +53,10 @@ def find_file(source: CivitaiModel, token: str = "") -> tuple[Remote, str]:
             headers=headers if host_of(url) == host_of(site()) else {},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadInput(f"{host_of(site())} describes version {version_id} in an unknown way.", "Download it in your browser.") from error
+        raise BadInput(
+            f"{host_of(site())} describes version {version_id} in an unknown way.",
+            "Download it in your browser.",
+        ) from error
     return remote, f"civitai:{version_id}:{remote.name}"
 
 
@@ -61,32 +64,50 @@ def _ask(path: str, headers: dict[str, str]) -> dict[str, Any]:
     """One answer of the API."""
     host, url = host_of(site()), f"{site()}/api/v1/{path}"
     try:
-        with httpx.Client(timeout=TIMEOUT, follow_redirects=False) as client, client.stream("GET", url, headers=headers) as answer:
+        with (
+            httpx.Client(timeout=TIMEOUT, follow_redirects=False) as client,
+            client.stream("GET", url, headers=headers) as answer,
+        ):
             if answer.status_code == 404:
-                raise BadInput(f"{host} has no {path.replace('/', ' ').replace('model-versions', 'model version')}.", "Check the address.")
+                raise BadInput(
+                    f"{host} has no {path.replace('/', ' ').replace('model-versions', 'model version')}.",
+                    "Check the address.",
+                )
             if answer.status_code in (401, 403):
                 raise BadInput(f"{host} asks for a login to show {path}.", _ADVICE)
             if answer.status_code != 200:
-                raise BadInput(f"{host} answers with status {answer.status_code}.", "Try again later, or download the file in your browser.")
+                raise BadInput(
+                    f"{host} answers with status {answer.status_code}.",
+                    "Try again later, or download the file in your browser.",
+                )
             text = b""
             for chunk in answer.iter_bytes(65536):
                 text += chunk
                 if len(text) > _MAX_ANSWER_BYTES:
-                    raise BadInput(f"{host} answers with too much text.", "Download the file in your browser.")
+                    raise BadInput(
+                        f"{host} answers with too much text.", "Download the file in your browser."
+                    )
         found = httpx.Response(200, content=text).json()
         if isinstance(found, dict):
             return found
         raise ValueError("not a JSON object")
     except httpx.TransportError as error:
-        raise BadInput(f"{host} can't be reached ({type(error).__name__}).", "Check the network, or download the file in your browser.") from error
+        raise BadInput(
+            f"{host} can't be reached ({type(error).__name__}).",
+            "Check the network, or download the file in your browser.",
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise BadInput(f"{host} asks for a login or is closed for now: it answers with a page.", _ADVICE) from error
+        raise BadInput(
+            f"{host} asks for a login or is closed for now: it answers with a page.", _ADVICE
+        ) from error
 
 
 def _newest(model: dict[str, Any], source: CivitaiModel) -> int:
     versions = model.get("modelVersions")
     if not isinstance(versions, list) or not versions or not isinstance(versions[0].get("id"), int):
-        raise BadInput(f"The civitai model {source.model_id} has no version to download.", "Choose another one.")
+        raise BadInput(
+            f"The civitai model {source.model_id} has no version to download.", "Choose another one."
+        )
     return versions[0]["id"]
 
 
@@ -94,7 +115,9 @@ def _best_file(version: dict[str, Any]) -> dict[str, Any]:
     """A safetensors model file before a pickled one, the main one before others."""
     files = [file for file in version.get("files", []) if file.get("type") in ("Model", "Pruned Model")]
     if not files:
-        raise BadInput(f"Version {version.get('id')} on civitai holds no model file.", "Choose another version.")
+        raise BadInput(
+            f"Version {version.get('id')} on civitai holds no model file.", "Choose another version."
+        )
 
     def rank(file: dict[str, Any]) -> tuple[bool, bool]:
         return str(file["name"]).endswith(".safetensors"), bool(file.get("primary"))
@@ -104,8 +127,15 @@ def _best_file(version: dict[str, Any]) -> dict[str, Any]:
 
 def _check_kind(version: dict[str, Any], name: str) -> None:
     """Spare the download of what can't be used; the file itself is recognised by its content all the same."""
-    kind, base = str((version.get("model") or {}).get("type", "Checkpoint")), str(version.get("baseModel", ""))
+    kind, base = (
+        str((version.get("model") or {}).get("type", "Checkpoint")),
+        str(version.get("baseModel", "")),
+    )
     if kind not in ("Checkpoint", "VAE"):
-        raise BadModelFile(f"{name} is a {kind} on civitai, not a checkpoint.", "Choose a page of the kind 'Checkpoint'.")
+        raise BadModelFile(
+            f"{name} is a {kind} on civitai, not a checkpoint.", "Choose a page of the kind 'Checkpoint'."
+        )
     if base and not base.startswith(("SD 1", "Other")):
-        raise BadModelFile(f"{name} is made for {base} on civitai.", "Choose a model whose page says 'SD 1.5'.")
+        raise BadModelFile(
+            f"{name} is made for {base} on civitai.", "Choose a model whose page says 'SD 1.5'."
+        )

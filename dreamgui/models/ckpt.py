@@ -33,7 +33,13 @@ def read_pickled_header(source: Path) -> Header:
     kept = {key: value for key, value in os.environ.items() if key.upper() == "SYSTEMROOT"}
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_WAIT_SECONDS, env=kept, stdin=subprocess.DEVNULL, check=False
+            command,
+            capture_output=True,
+            text=True,
+            timeout=_WAIT_SECONDS,
+            env=kept,
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise _refused(source, f"reading it took more than {_WAIT_SECONDS:.0f} seconds") from error
@@ -57,9 +63,17 @@ def checked_header(source: Path, tensors: dict[str, list[Any]]) -> Header:
     header = Header({}, {})
     for name, (number_format, shape, strides, offset) in tensors.items():
         item_bytes = ITEM_BYTES[number_format]
-        span = sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True)) + 1 if math.prod(shape) else 0
+        span = (
+            sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True)) + 1
+            if math.prod(shape)
+            else 0
+        )
         total_bytes += math.prod(shape) * item_bytes
-        if min([0, offset, *shape, *strides]) < 0 or offset + span * item_bytes > size_bytes or len(shape) > MAX_DIMENSIONS:
+        if (
+            min([0, offset, *shape, *strides]) < 0
+            or offset + span * item_bytes > size_bytes
+            or len(shape) > MAX_DIMENSIONS
+        ):
             raise _refused(source, f"{name[:80]} lies outside the file")
         header.shapes[name], header.formats[name] = tuple(shape), number_format
         header.places[name] = Place(offset, tuple(strides))

@@ -119,7 +119,13 @@ KNOWN: dict[str, Any] = {
     **{f"torch.{name}": Numbers(*told) for name, told in _STORAGES.items()},
 }
 # Settings and callbacks of training programs: real checkpoints hold them, and a stub does for each.
-_FORGOTTEN_ROOMS = ("pytorch_lightning.", "lightning.", "lightning_fabric.", "lightning_utilities.", "omegaconf.")
+_FORGOTTEN_ROOMS = (
+    "pytorch_lightning.",
+    "lightning.",
+    "lightning_fabric.",
+    "lightning_utilities.",
+    "omegaconf.",
+)
 _FORGOTTEN = {
     "_codecs.encode", "numpy.dtype", "numpy.ndarray", "argparse.Namespace", "collections.defaultdict", "typing.Any",
     "builtins.dict", "builtins.list", "builtins.set", "builtins.int", "builtins.float", "builtins.str",
@@ -151,7 +157,12 @@ class Reader(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> Storage:
         """The storage that a tensor names: ("storage", class, key, device, count[, view])."""
-        if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage" or not isinstance(pid[1], Numbers):
+        if (
+            not isinstance(pid, tuple)
+            or len(pid) < 5
+            or pid[0] != "storage"
+            or not isinstance(pid[1], Numbers)
+        ):
             raise RefusedError("it names a storage in a way that torch never writes")
         view = pid[5] if len(pid) > 5 else None
         if view is not None:
@@ -219,7 +230,9 @@ def read_zip(file: IO[bytes], size_bytes: int) -> tuple[Any, dict[str, tuple[int
                 raise RefusedError(f"it holds compressed data ({item.filename[:60]}), as no checkpoint does")
         pickles = [item for item in items if item.filename.split("/")[1:] == ["data.pkl"]]
         if len(pickles) != 1:
-            raise RefusedError(f"its archive has {len(pickles)} files named data.pkl, and a checkpoint has one")
+            raise RefusedError(
+                f"its archive has {len(pickles)} files named data.pkl, and a checkpoint has one"
+            )
         if pickles[0].file_size > MAX_PICKLE_BYTES:
             raise RefusedError(f"its pickle has {pickles[0].file_size} bytes, more than any model's")
         root = pickles[0].filename.removesuffix("data.pkl")
@@ -235,7 +248,11 @@ def read_zip(file: IO[bytes], size_bytes: int) -> tuple[Any, dict[str, tuple[int
 
 
 def _check_byte_order(archive: zipfile.ZipFile, name: str) -> None:
-    if name in archive.namelist() and archive.getinfo(name).file_size < 100 and archive.read(name) != b"little":
+    if (
+        name in archive.namelist()
+        and archive.getinfo(name).file_size < 100
+        and archive.read(name) != b"little"
+    ):
         raise RefusedError("its numbers are in big-endian order")
 
 

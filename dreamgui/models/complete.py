@@ -35,7 +35,10 @@ class Gathered:
     def predicts_velocity(self, path: Path) -> bool:
         """Whether the UNet predicts velocity in place of noise, as a mark in the file or the folder's scheduler says."""
         if path.is_dir():
-            return _scheduler(path / "scheduler" / "scheduler_config.json").get("prediction_type") == "v_prediction"
+            return (
+                _scheduler(path / "scheduler" / "scheduler_config.json").get("prediction_type")
+                == "v_prediction"
+            )
         return "v_pred" in self.components["unet"].header.shapes
 
 
@@ -61,7 +64,9 @@ def gather(fetched: Fetched, catalog: Catalog, base: str = "", ema: bool = False
         raise BadModelFile(f"{Path(fetched.told).name} is {found.name}.", found.next_step)
     if not base:
         known = ", ".join(catalog.bases()) or "none yet; convert a whole checkpoint first"
-        raise BadModelFile(f"{Path(fetched.told).name} is {found.name}.", f"{found.next_step} Installed: {known}.")
+        raise BadModelFile(
+            f"{Path(fetched.told).name} is {found.name}.", f"{found.next_step} Installed: {known}."
+        )
     card = catalog.card(base)
     _check_family(fetched, found, card)
     layout = read_layout(family_configs(card.family))
@@ -74,7 +79,9 @@ def _folder(fetched: Fetched) -> Gathered:
     """The parts of a diffusers folder, whose family its UNet's weights tell."""
     names = [name for name in part_files("unet") if (fetched.path / name).is_file()]
     if not names:
-        raise BadInput(f"{fetched.told} is a folder without a UNet.", "Choose a diffusers folder, or a single file.")
+        raise BadInput(
+            f"{fetched.told} is a folder without a UNet.", "Choose a diffusers folder, or a single file."
+        )
     found = recognise(fetched.path / names[0])
     if found.kind != "unet" or found.family is None:
         raise BadModelFile(f"The UNet of {fetched.told} is {found.name}.", found.next_step)

@@ -83,11 +83,16 @@ def folder_components(folder: Path, layout: Layout, told: str) -> dict[Part, Com
     for part in PARTS:
         name = next((name for name in part_files(part) if (folder / name).is_file()), "")
         if not name:
-            raise BadModelFile(f"{told} has no {WEIGHTS[part]}.", "Choose a diffusers folder of Stable Diffusion 1.5, or a single file.")
+            raise BadModelFile(
+                f"{told} has no {WEIGHTS[part]}.",
+                "Choose a diffusers folder of Stable Diffusion 1.5, or a single file.",
+            )
         path = folder / name
         inside = find_components(path, read_any_header(path)[1], layout)
         if part not in inside:
-            raise BadModelFile(f"{name} of {told} holds no {PART_WORDS[part]}.", "Choose a model of Stable Diffusion 1.5.")
+            raise BadModelFile(
+                f"{name} of {told} holds no {PART_WORDS[part]}.", "Choose a model of Stable Diffusion 1.5."
+            )
         found[part] = replace(inside[part], told=told)
     return found
 
@@ -122,7 +127,10 @@ def _component(part: Part, path: Path, header: Header, layout: Layout, root: Roo
         own = next((name for name in _names(key, names[key], part, root, ema) if name in header.shapes), "")
         if not own:
             missing = next(iter(_names(key, names[key], part, root, ema)))
-            raise BadModelFile(f"{path.name} lacks the tensor {missing}.", "Choose a complete checkpoint of Stable Diffusion 1.5.")
+            raise BadModelFile(
+                f"{path.name} lacks the tensor {missing}.",
+                "Choose a complete checkpoint of Stable Diffusion 1.5.",
+            )
         _check_shape(path, own, header.shapes[own], slot)
         keys[key] = own
     return Component(part, path, header, keys, slots, path.name)
@@ -155,7 +163,9 @@ def _floating(one: Component, key: str, reader: TensorReader) -> torch.Tensor:
     own = one.keys[key]
     tensor = reader.get(own)
     if not tensor.is_floating_point():
-        raise BadModelFile(f"{one.path.name}: {own} holds whole numbers ({tensor.dtype}).", "Choose another checkpoint.")
+        raise BadModelFile(
+            f"{one.path.name}: {own} holds whole numbers ({tensor.dtype}).", "Choose another checkpoint."
+        )
     return tensor
 
 

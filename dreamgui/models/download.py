@@ -49,7 +49,7 @@ class Remote:
     headers: dict[str, str] = field(default_factory=dict, repr=False)
 
 
-class _Again(Exception):  # noqa: N818 - a signal
+class _Again(Exception):
     """The connection broke; what came is kept."""
 
 
@@ -73,7 +73,9 @@ def download(remote: Remote, target: Path, workspace: Workspace) -> Generator[Ev
         with FileLock(target.with_name(f"{target.name}.lock"), timeout=0):
             return (yield from _locked(remote, target, workspace))
     except Timeout as error:
-        raise AlreadyRunning(f"Another DreamGUI is fetching {remote.name}.", "Wait until it has it.") from error
+        raise AlreadyRunning(
+            f"Another DreamGUI is fetching {remote.name}.", "Wait until it has it."
+        ) from error
 
 
 def _locked(remote: Remote, target: Path, workspace: Workspace) -> Generator[Event, None, str]:
@@ -103,7 +105,9 @@ def _locked(remote: Remote, target: Path, workspace: Workspace) -> Generator[Eve
     return digest
 
 
-def _fetch(client: httpx.Client, remote: Remote, part: Path, workspace: Workspace) -> Generator[Event, None, str]:
+def _fetch(
+    client: httpx.Client, remote: Remote, part: Path, workspace: Workspace
+) -> Generator[Event, None, str]:
     """One try: ask for what is missing, append it, and return the hash of the whole."""
     have = part.stat().st_size if part.exists() else 0
     known = json.loads(_note(part).read_text()) if have and _note(part).exists() else {}
@@ -141,10 +145,14 @@ def _receive(
             digest.update(chunk)
             have += len(chunk)
             if have > min(MAX_BYTES, total or MAX_BYTES):
-                raise BadModelFile(f"{remote.site} sends more of {remote.name} than it said.", "Choose another file.")
+                raise BadModelFile(
+                    f"{remote.site} sends more of {remote.name} than it said.", "Choose another file."
+                )
             if time.monotonic() - told > TELL_SECONDS:
                 told = time.monotonic()
-                yield Progress(f"Downloading {remote.name} (MB)", have // 10**6, max(total or have, have) // 10**6)
+                yield Progress(
+                    f"Downloading {remote.name} (MB)", have // 10**6, max(total or have, have) // 10**6
+                )
     if total and have < total:
         raise _Again(f"it ended after {have} of {total} bytes")
     yield Progress(f"Downloading {remote.name} (MB)", have // 10**6, have // 10**6)
@@ -152,7 +160,9 @@ def _receive(
 
 
 @contextlib.contextmanager
-def _opened(client: httpx.Client, remote: Remote, have: int, etag: str) -> Generator[httpx.Response, None, None]:
+def _opened(
+    client: httpx.Client, remote: Remote, have: int, etag: str
+) -> Generator[httpx.Response, None, None]:
     """The answer behind all redirects; secrets stay with the first server, and https is never left."""
     url, first = httpx.URL(remote.url), httpx.URL(remote.url)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
@@ -168,8 +178,12 @@ def _opened(client: httpx.Client, remote: Remote, have: int, etag: str) -> Gener
         if "login" in url.path.lower().split("/") or "reason=download-auth" in str(url.query):
             raise _login(remote)
         if url.scheme not in ("http", "https") or (first.scheme == "https" and url.scheme != "https"):
-            raise BadInput(f"{remote.site} leads {remote.name} to an unsafe address.", "Download it in your browser.")
-    raise BadInput(f"{remote.site} leads {remote.name} from address to address.", "Download it in your browser.")
+            raise BadInput(
+                f"{remote.site} leads {remote.name} to an unsafe address.", "Download it in your browser."
+            )
+    raise BadInput(
+        f"{remote.site} leads {remote.name} from address to address.", "Download it in your browser."
+    )
 
 
 def _origin(url: httpx.URL) -> tuple[Any, ...]:
@@ -186,7 +200,9 @@ def _check_answer(remote: Remote, response: httpx.Response) -> None:
     if status == 429 or status >= 500:
         raise _Again(f"status {status}")
     if status not in (200, 206, 416):
-        raise BadInput(f"{remote.site} refuses {remote.name} (status {status}).", "Download it in your browser.")
+        raise BadInput(
+            f"{remote.site} refuses {remote.name} (status {status}).", "Download it in your browser."
+        )
 
 
 def _login(remote: Remote) -> BadInput:
@@ -207,7 +223,8 @@ def _total_bytes(remote: Remote, response: httpx.Response, have: int) -> int | N
 def _check_size(remote: Remote, total: int, part: Path, workspace: Workspace) -> None:
     if total > MAX_BYTES:
         raise BadModelFile(
-            f"{remote.name} has {total / 1e9:.1f} GB; DreamGUI fetches at most {MAX_BYTES / 1e9:.0f} GB.", "Choose a smaller version."
+            f"{remote.name} has {total / 1e9:.1f} GB; DreamGUI fetches at most {MAX_BYTES / 1e9:.0f} GB.",
+            "Choose a smaller version.",
         )
     workspace.require_space(total - (part.stat().st_size if part.exists() else 0))
 

@@ -124,7 +124,10 @@ def read_header(path: Path) -> Header:
             raise _broken(path, f"it holds {len(entries)} tensors, more than any Stable Diffusion model")
         shapes = {str(key): tuple(_count(n) for n in entry["shape"]) for key, entry in entries.items()}
         formats = {str(key): str(entry["dtype"]) for key, entry in entries.items()}
-        spans = {key: (_count(entry["data_offsets"][0]), _count(entry["data_offsets"][1])) for key, entry in entries.items()}
+        spans = {
+            key: (_count(entry["data_offsets"][0]), _count(entry["data_offsets"][1]))
+            for key, entry in entries.items()
+        }
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise _broken(path, f"its header isn't valid ({type(error).__name__})") from error
     _check_spans(path, shapes, formats, spans)
@@ -145,15 +148,22 @@ def _check_spans(
     """Each tensor's bytes are as many as its shape needs, and one follows the other without gap or overlap."""
     for key, (begin, end) in spans.items():
         if formats[key] not in ITEM_BYTES:
-            raise _broken(path, f"{key[:80]!r} has the number format {formats[key][:20]!r}, which nobody knows")
+            raise _broken(
+                path, f"{key[:80]!r} has the number format {formats[key][:20]!r}, which nobody knows"
+            )
         if len(shapes[key]) > MAX_DIMENSIONS:
             raise _broken(path, f"{key[:80]!r} has {len(shapes[key])} dimensions")
         if math.prod(shapes[key]) * ITEM_BYTES[formats[key]] != end - begin:
-            raise _broken(path, f"{key[:80]!r} of the shape {list(shapes[key])} can't lie in {end - begin} bytes")
+            raise _broken(
+                path, f"{key[:80]!r} of the shape {list(shapes[key])} can't lie in {end - begin} bytes"
+            )
     position = 0
     for key, (begin, end) in sorted(spans.items(), key=lambda item: item[1]):
         if begin != position:
-            raise _broken(path, f"{key[:80]!r} {'overlaps' if begin < position else 'leaves a hole behind'} another tensor")
+            raise _broken(
+                path,
+                f"{key[:80]!r} {'overlaps' if begin < position else 'leaves a hole behind'} another tensor",
+            )
         position = end
 
 

@@ -16,8 +16,7 @@ from dreamgui.models.sources import HubModel
 
 ASK_SECONDS = 5.0
 _ADVICE = (
-    "Accept the model's terms on its page, then put an access token into its field, "
-    "or run 'hf auth login'."
+    "Accept the model's terms on its page, then put an access token into its field, or run 'hf auth login'."
 )
 _WEIGHT_ENDS = (".safetensors", ".ckpt", ".pt", ".bin")
 
@@ -62,12 +61,23 @@ def find_files(source: HubModel, token: str = "") -> HubFiles:
         )
     except errors.RepositoryNotFoundError as error:
         gated = isinstance(error, errors.GatedRepoError)
-        what = f"{source.repo} wants a login" if gated else f"Hugging Face has no model {source.repo} that you may see"
-        raise BadInput(f"{what}.", _ADVICE if gated else f"Check the name. If it is private: {_ADVICE}") from error
+        what = (
+            f"{source.repo} wants a login"
+            if gated
+            else f"Hugging Face has no model {source.repo} that you may see"
+        )
+        raise BadInput(
+            f"{what}.", _ADVICE if gated else f"Check the name. If it is private: {_ADVICE}"
+        ) from error
     except errors.RevisionNotFoundError as error:
-        raise BadInput(f"{source.repo} has no revision {source.revision!r}.", "Leave out '@...' for the newest.") from error
+        raise BadInput(
+            f"{source.repo} has no revision {source.revision!r}.", "Leave out '@...' for the newest."
+        ) from error
     except (errors.HfHubHTTPError, errors.HFValidationError, httpx.TransportError, ValueError) as error:
-        raise BadInput(f"Hugging Face can't tell about {source.repo}: {str(error).splitlines()[0][:200]}", "Try again later.") from error
+        raise BadInput(
+            f"Hugging Face can't tell about {source.repo}: {str(error).splitlines()[0][:200]}",
+            "Try again later.",
+        ) from error
     sizes = {item.rfilename: item for item in info.siblings or []}
     wanted, single = _wanted(source, list(sizes))
     commit = info.sha or source.revision
@@ -109,7 +119,10 @@ def _wanted(source: HubModel, names: list[str]) -> tuple[dict[str, str], str]:
     if len(safe) == 1:
         return _single(safe[0])
     told = f"Say which one: {source.repo}:{safe[0]}" if safe else "Choose another model."
-    raise BadInput(f"{source.repo} is no diffusers folder of Stable Diffusion and has {len(safe)} files that could be one.", told)
+    raise BadInput(
+        f"{source.repo} is no diffusers folder of Stable Diffusion and has {len(safe)} files that could be one.",
+        told,
+    )
 
 
 def _single(name: str) -> tuple[dict[str, str], str]:
@@ -123,15 +136,32 @@ def _from_cache(source: HubModel) -> HubFiles:
         wanted, single = _single(source.file)
     else:
         marks = [name for part in WEIGHTS for name in part_files(part)]
-        here = [name for name in marks if isinstance(try_to_load_from_cache(source.repo, name, revision=source.revision), str)]
-        wanted, single = {place: name for part, place in WEIGHTS.items() if (name := part_file(part, here))}, ""
+        here = [
+            name
+            for name in marks
+            if isinstance(try_to_load_from_cache(source.repo, name, revision=source.revision), str)
+        ]
+        wanted, single = (
+            {place: name for part, place in WEIGHTS.items() if (name := part_file(part, here))},
+            "",
+        )
         if len(wanted) < len(WEIGHTS):
             wanted = {}
-    found = {place: try_to_load_from_cache(source.repo, name, revision=source.revision) for place, name in wanted.items()}
+    found = {
+        place: try_to_load_from_cache(source.repo, name, revision=source.revision)
+        for place, name in wanted.items()
+    }
     cached = {place: Path(path) for place, path in found.items() if isinstance(path, str)}
     if not cached or len(cached) < len(wanted):
-        why = "HF_HUB_OFFLINE is set" if constants.HF_HUB_OFFLINE else f"{host_of(constants.ENDPOINT)} can't be reached"
-        raise BadInput(f"{why}, and {source.repo} isn't in the cache of this machine.", "Connect to the network, or give the path of a file.")
+        why = (
+            "HF_HUB_OFFLINE is set"
+            if constants.HF_HUB_OFFLINE
+            else f"{host_of(constants.ENDPOINT)} can't be reached"
+        )
+        raise BadInput(
+            f"{why}, and {source.repo} isn't in the cache of this machine.",
+            "Connect to the network, or give the path of a file.",
+        )
     pieces = next(iter(cached.values())).parts
     return HubFiles(_told(source, pieces[pieces.index("snapshots") + 1]), {}, cached, single)
 

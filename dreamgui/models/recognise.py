@@ -102,7 +102,9 @@ def recognise(path: Path) -> Recognised:
     form, header = read_any_header(path)
     roots = find_roots(header)
     kind, family, words = _kind(header, roots)
-    name = "a checkpoint of the bundled demo model's family" if (kind, family) == ("checkpoint", "demo") else ""
+    name = (
+        "a checkpoint of the bundled demo model's family" if (kind, family) == ("checkpoint", "demo") else ""
+    )
     return Recognised(
         kind,
         name or _NAMES[kind].format(**words),
@@ -172,5 +174,3 @@ def _signature(family: Family) -> tuple[int, int]:
     """Width of the first layer and of the text embeddings."""
     config = json.loads((family_configs(family) / "unet" / "config.json").read_text(encoding="utf-8"))
     return config["block_out_channels"][0], config["cross_attention_dim"]
-
-

@@ -54,7 +54,8 @@ def find_roots(header: Header) -> dict[str, Root]:
         prefixes = [
             key.removesuffix(ends[0])
             for key in header.shapes
-            if key.endswith(ends[0]) and all(key.removesuffix(ends[0]) + end in header.shapes for end in ends[1:])
+            if key.endswith(ends[0])
+            and all(key.removesuffix(ends[0]) + end in header.shapes for end in ends[1:])
         ]
         if prefixes and part not in roots:
             # A file may hold a control model or a second UNet beside its own.

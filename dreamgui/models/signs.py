@@ -21,7 +21,12 @@ LORA_WORDS: dict[LoraKeys, str] = {
     "lokr": "LoKr (LyCORIS)",
     "none": "LoRA",
 }
-_WIDTHS = {768: "Stable Diffusion 1.5", 1024: "Stable Diffusion 2", 2048: "Stable Diffusion XL", 1280: "Stable Diffusion XL"}
+_WIDTHS = {
+    768: "Stable Diffusion 1.5",
+    1024: "Stable Diffusion 2",
+    2048: "Stable Diffusion XL",
+    1280: "Stable Diffusion XL",
+}
 
 
 def lora_keys(header: Header) -> LoraKeys:
@@ -48,7 +53,11 @@ def made_for(header: Header) -> str:
     if _any(header, "joint_blocks", "add_k_proj"):
         return " for Stable Diffusion 3"
     for key, shape in header.shapes.items():
-        cross = "attn2" in key and "to_k" in key and not key.endswith(("alpha", "lora_up.weight", "lora_B.weight", "lora.up.weight"))
+        cross = (
+            "attn2" in key
+            and "to_k" in key
+            and not key.endswith(("alpha", "lora_up.weight", "lora_B.weight", "lora.up.weight"))
+        )
         embedding = key == "emb_params" or key.startswith("string_to_param")
         if (cross or embedding) and len(shape) >= 2 and shape[1] in _WIDTHS:
             return f" for {_WIDTHS[shape[1]]}"
@@ -72,7 +81,8 @@ def _is_embedding(header: Header) -> bool:
 def _is_learned_concept(header: Header) -> bool:
     """diffusers' own textual inversion: one tensor named after its token, ``<token>``."""
     return len(header.shapes) == 1 and all(
-        key.startswith("<") and len(shape) <= 2 and shape[-1:] in ((768,), (1024,)) for key, shape in header.shapes.items()
+        key.startswith("<") and len(shape) <= 2 and shape[-1:] in ((768,), (1024,))
+        for key, shape in header.shapes.items()
     )
 
 

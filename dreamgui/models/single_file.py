@@ -33,7 +33,8 @@ def write_parts(source: Path, layout: Layout, folder: Path, dtype: Dtype) -> Ite
     for part in PARTS:
         if part not in components:
             raise BadModelFile(
-                f"{source.name} lacks the {PART_WORDS[part]}.", "Choose a complete checkpoint of Stable Diffusion 1.5."
+                f"{source.name} lacks the {PART_WORDS[part]}.",
+                "Choose a complete checkpoint of Stable Diffusion 1.5.",
             )
     yield from write_components(components, folder, dtype)
 

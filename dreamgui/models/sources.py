@@ -75,13 +75,18 @@ def parse_source(text: str) -> Source:
 
 def _address(text: str) -> Source:
     url = urlsplit(text)
-    host, pieces = (url.hostname or "").removeprefix("www."), [unquote(piece) for piece in url.path.split("/") if piece]
+    host, pieces = (
+        (url.hostname or "").removeprefix("www."),
+        [unquote(piece) for piece in url.path.split("/") if piece],
+    )
     if host in CIVITAI_HOSTS:
         return _civitai_page(text, pieces, parse_qs(url.query))
     if host in HUB_HOSTS and len(pieces) >= 2:
         if len(pieces) > 4 and pieces[2] in ("blob", "resolve"):
             return HubModel(f"{pieces[0]}/{pieces[1]}", pieces[3], "/".join(pieces[4:]))
-        return HubModel(f"{pieces[0]}/{pieces[1]}", pieces[3] if len(pieces) > 3 and pieces[2] == "tree" else "main")
+        return HubModel(
+            f"{pieces[0]}/{pieces[1]}", pieces[3] if len(pieces) > 3 and pieces[2] == "tree" else "main"
+        )
     raise UnknownName(f"{host or text[:80]} isn't a site that DreamGUI fetches models from.", _ADVICE)
 
 
@@ -94,5 +99,7 @@ def _civitai_page(text: str, pieces: list[str], query: dict[str, list[str]]) -> 
         version = pieces[1]
     model = pieces[1] if pieces[:1] == ["models"] and len(pieces) > 1 else ""
     if not (version or model) or not (version or model).isascii() or not (version or model).isdigit():
-        raise UnknownName(f"{text[:200]} isn't the page of a civitai model.", "Copy the address of the model's page.")
+        raise UnknownName(
+            f"{text[:200]} isn't the page of a civitai model.", "Copy the address of the model's page."
+        )
     return CivitaiModel(int(model) if model.isdigit() else None, int(version) if version else None)

@@ -27,7 +27,10 @@ class NonFiniteError(Exception):
 
 
 def write_safetensors(
-    target: Path, shapes: Mapping[str, tuple[int, ...]], dtype: torch.dtype, value_of: Callable[[str], torch.Tensor]
+    target: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    dtype: torch.dtype,
+    value_of: Callable[[str], torch.Tensor],
 ) -> None:
     """Write tensors in one number format, in the order and with the header of the safetensors library.
 
@@ -54,7 +57,8 @@ def write_safetensors(
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise NotEnoughDisk(
-                f"The disk filled up while {target.name} ({end / 1e9:.1f} GB) was written.", "Make room and convert again."
+                f"The disk filled up while {target.name} ({end / 1e9:.1f} GB) was written.",
+                "Make room and convert again.",
             ) from error
         raise
 

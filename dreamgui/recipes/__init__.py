@@ -21,7 +21,9 @@ def recipe(kind: str) -> Recipe:
     return getattr(import_module(f"dreamgui.recipes.{kind}"), kind)
 
 
-def bind(workspace: Workspace, models: Callable[[], Models]) -> dict[str, Callable[[JobConfig], Iterator[Event]]]:
+def bind(
+    workspace: Workspace, models: Callable[[], Models]
+) -> dict[str, Callable[[JobConfig], Iterator[Event]]]:
     """Every recipe with the workspace and the model manager filled in, the manager built at first use."""
 
     def bound(kind: str) -> Callable[[JobConfig], Iterator[Event]]:

@@ -44,7 +44,9 @@ def convert(job: ConvertJob, workspace: Workspace, models: Models) -> Iterator[E
         with tempfile.TemporaryDirectory(dir=workspace.root / "models", prefix=".convert.") as scratch:
             folder = Path(scratch)
             with BackgroundHash(_hashed(fetched, gathered), fetched.sha256) as digest:
-                for done, part in enumerate(write_components(gathered.components, folder, job.dtype), start=2):
+                for done, part in enumerate(
+                    write_components(gathered.components, folder, job.dtype), start=2
+                ):
                     yield Progress(f"Wrote the {PART_WORDS[part]}", done, _STEPS)
                 _write_configs(gathered, folder, fetched)
                 _reopen(gathered, folder)
@@ -81,7 +83,11 @@ def _hashed(fetched: Fetched, gathered: Gathered) -> Path:
 
 def _card(fetched: Fetched, gathered: Gathered, digest: str) -> ModelCard:
     """The model's card; its name is filled in when it is known."""
-    told = demo_bundle.demo_card() if gathered.family == "demo" else {"size_px": 512, "recommended": SD15_RECOMMENDED}
+    told = (
+        demo_bundle.demo_card()
+        if gathered.family == "demo"
+        else {"size_px": 512, "recommended": SD15_RECOMMENDED}
+    )
     origins: dict[str, str] = {part: gathered.components[part].told for part in PARTS}
     return ModelCard(
         name="",
@@ -130,7 +136,9 @@ def _reopen(gathered: Gathered, folder: Path) -> None:
     for part in PARTS:
         written = read_header(folder / WEIGHTS[part]).shapes
         if written != {key: slot.shape for key, slot in gathered.components[part].slots.items()}:
-            raise Damaged(f"The {PART_WORDS[part]} wasn't written as it should be.", "Check the disk and convert again.")
+            raise Damaged(
+                f"The {PART_WORDS[part]} wasn't written as it should be.", "Check the disk and convert again."
+            )
     if loading.load_tokenizer(folder)("a photo of a cat").input_ids != _CAT:
         raise Damaged("The tokenizer's files are damaged.", "Clone the project again.")
     loading.load_scheduler_config(folder)

@@ -213,7 +213,9 @@ def _choose(
     unfit = [photograph.agreement == 0 or photograph.touches_edge for photograph in chosen]
     aside = choose_held_out(options, unfit, twins) if job.hold_out else []
     trained = [number for number in range(len(chosen)) if number not in aside]
-    squares = {number: (min(options[number], key=lambda option: option.misfit),) for number in aside}
+    squares: dict[int, tuple[Placement, ...]] = {
+        number: (min(options[number], key=lambda option: option.misfit),) for number in aside
+    }
     for group, picked in groupby(plan([options[number] for number in trained], shares), key=itemgetter(0)):
         squares[trained[group]] = tuple(placement for _, placement in picked)
     earlier = {number: usable[twin] for number, twin in twins.items()}

@@ -102,7 +102,9 @@ def demo(job: DemoJob, workspace: Workspace, models: Models) -> Generator[Event,
         {
             **draw_settings,
             "models": (model, *runs),
-            "prompts": [prompt.replace(_INSTANCE_PROMPT, wishes.instance_prompt) for prompt in COMPARE_PROMPTS],
+            "prompts": [
+                prompt.replace(_INSTANCE_PROMPT, wishes.instance_prompt) for prompt in COMPARE_PROMPTS
+            ],
             "dataset": dataset.folder.name,
             "report": "demo",
         }

@@ -13,7 +13,7 @@ from torch import Tensor
 from dreamgui.diffusion.step import TrainingStep
 from dreamgui.diffusion.transfer import Readback
 from dreamgui.errors import BadInput
-from dreamgui.events import Event, Loss, Validation
+from dreamgui.events import Loss, Validation
 
 SMOOTHED_STEPS = 50
 
@@ -36,10 +36,11 @@ class LossLog:
         self._rates: dict[int, float] = {}
         self._spent_seconds = 0.0
 
-    def restored(self, losses: Iterable[Loss], validations: Iterable[Validation]) -> list[Event]:
+    def restored(self, losses: Iterable[Loss], validations: Iterable[Validation]) -> list[Loss | Validation]:
         """Take over what an earlier part of the run has measured; the same as events, by step."""
         self.losses, self.validations = list(losses), list(validations)
-        return sorted([*self.losses, *self.validations], key=lambda event: event.step)
+        events: list[Loss | Validation] = [*self.losses, *self.validations]
+        return sorted(events, key=lambda event: event.step)
 
     def add(self, step: int, rate: float, measured: Tensor, began: float) -> list[Loss]:
         """Take a step's measurements; the losses that are known by now and weren't before.

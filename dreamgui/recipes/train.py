@@ -81,6 +81,8 @@ def _learn(job: TrainJob, parts: Parts, run: TrainedRun, material: Material) -> 
     # Everything is encoded once; the loop sees latents and embeddings only.
     lessons = yield from encode(parts, job, material)
     schedule = NoiseSchedule(parts.scheduler_config, parts.device)
+    if job.gradient_checkpointing:
+        parts.unet.enable_gradient_checkpointing()
     settings = StepSettings(**{name: getattr(job, name) for name in StepSettings.__dataclass_fields__})
     text_encoder = parts.text_encoder if job.train_text_encoder else None
     training = TrainingStep(parts.unet, schedule, parts.dtype, settings, text_encoder)
@@ -180,6 +182,8 @@ def _smaller(job: TrainJob) -> str:
     if job.batch_size > 1:
         half, sums = job.batch_size // 2, job.accumulate * 2
         return f"Set the batch to {half} and add up {sums} batches: it learns the same in less memory."
+    if not job.gradient_checkpointing:
+        return "Turn gradient checkpointing on: it learns the same, more slowly, in less memory."
     if job.train_text_encoder:
         return "Leave the text encoder as it is."
     if job.ema_decay:

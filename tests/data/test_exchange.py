@@ -53,7 +53,7 @@ def test_a_data_set_leaves_and_comes_back(dataset: Dataset, workspace: Workspace
     assert again.entries == tuple(kept) and not again.undoable
     assert again.held_out_photographs == ("Ännä 2.jpg",) and len(again.images()) == 2
     for entry in kept:
-        assert np.array_equal(Image.open(again.path(entry)), Image.open(dataset.path(entry)))
+        assert Image.open(again.path(entry)).tobytes() == Image.open(dataset.path(entry)).tobytes()
     again.drop("0001.png")
     assert len(Dataset.load(again.folder).images()) == 1
 

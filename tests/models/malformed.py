@@ -80,7 +80,10 @@ SAFETENSORS: dict[str, tuple[Maker, str]] = {
     "header-entry-list": (lambda: framed({"a": [1]}), "valid"),
     "header-metadata-list": (lambda: framed({"__metadata__": [1], **one()}, FOUR), "valid"),
     "header-metadata-nested": (lambda: framed({"__metadata__": {"a": {"b": 1}}, **one()}, FOUR), "no model"),
-    "header-metadata-of-5-mb": (lambda: framed({"__metadata__": {"a": "x" * 5_000_000}, **one()}, FOUR), "no model"),
+    "header-metadata-of-5-mb": (
+        lambda: framed({"__metadata__": {"a": "x" * 5_000_000}, **one()}, FOUR),
+        "no model",
+    ),
     "header-of-20-mb": (lambda: framed({"__metadata__": {"a": "x" * 20_000_000}}), "more than any"),
     "header-duplicate-names": (lambda: framed(b'{"a":1,' + raw()[1:], FOUR), "no model"),
     "no-dtype": (lambda: framed({"a": {"shape": [2], "data_offsets": [0, 4]}}, FOUR), "valid"),
@@ -136,7 +139,10 @@ FOREIGN: dict[str, tuple[Maker, str]] = {
     "html-after-blanks": (lambda: b"\r\n\t  <html>", "web page"),
     "html-after-a-byte-order-mark": (lambda: b"\xef\xbb\xbf<html>", "web page"),
     "xml": (lambda: b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "web page"),
-    "lfs-pointer": (lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4265380512\n", "LFS"),
+    "lfs-pointer": (
+        lambda: b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 4265380512\n",
+        "LFS",
+    ),
     "7z": (lambda: b"7z\xbc\xaf\x27\x1c" + bytes(90), "7z"),
     "rar": (lambda: b"Rar!\x1a\x07\x01\0" + bytes(90), "RAR"),
     "gzip": (lambda: gzip.compress(bytes(999)), "gzip"),

@@ -53,7 +53,9 @@ def tensor(shape: Any = (4,), strides: Any = (1,), offset: Any = 0, run: Any = N
     return Call(rebuild, run or Run(), offset, shape, strides, False, OrderedDict())
 
 
-def zipped(pickled: bytes | None, entries: dict[str, bytes] | None = None, compression: int = zipfile.ZIP_STORED) -> bytes:
+def zipped(
+    pickled: bytes | None, entries: dict[str, bytes] | None = None, compression: int = zipfile.ZIP_STORED
+) -> bytes:
     """An archive as torch.save writes it."""
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", compression) as archive:
@@ -69,7 +71,12 @@ def holding(content: Any, **entries: Any) -> Callable[[], bytes]:
 
 
 def legacy(content: bytes, keys: Any = ("0",), storages: bytes = struct.pack("<q", 4) + bytes(16)) -> bytes:
-    return b"".join(pickle.dumps(item, 2) for item in (MAGIC, PROTOCOL, SYSTEM)) + content + pickle.dumps(list(keys), 2) + storages
+    return (
+        b"".join(pickle.dumps(item, 2) for item in (MAGIC, PROTOCOL, SYSTEM))
+        + content
+        + pickle.dumps(list(keys), 2)
+        + storages
+    )
 
 
 def calling(module: str, name: str, argument: str = TOUCH) -> bytes:

@@ -94,7 +94,9 @@ class _Handler(BaseHTTPRequestHandler):
         cut = self.moods.broken_after.pop(0) if self.moods.broken_after else None
         self._send(206 if start else 200, data[start:], "application/octet-stream", more, cut)
 
-    def _send(self, status: int, body: bytes, kind: str, more: dict[str, str] | None = None, cut: int | None = None) -> None:
+    def _send(
+        self, status: int, body: bytes, kind: str, more: dict[str, str] | None = None, cut: int | None = None
+    ) -> None:
         self.send_response(status)
         for key, value in {"Content-Type": kind, "Content-Length": str(len(body)), **(more or {})}.items():
             self.send_header(key, value)
@@ -114,19 +116,38 @@ def civitai_answers(server: Server, data: bytes, name: str = "anna.safetensors",
         "id": 1, "name": name, "type": "Model", "primary": True, "sizeKB": len(data) / 1024,
         "hashes": {"SHA256": hashlib.sha256(data).hexdigest().upper()}, "downloadUrl": server.url + path,
     } | changes.pop("file", {})  # fmt: skip
-    version = {"id": 42, "baseModel": "SD 1.5", "model": {"name": "Anna", "type": "Checkpoint"}, "files": [file]} | changes
+    version = {
+        "id": 42,
+        "baseModel": "SD 1.5",
+        "model": {"name": "Anna", "type": "Checkpoint"},
+        "files": [file],
+    } | changes
     server.answers["/api/v1/model-versions/42"] = version
     server.answers["/api/v1/models/7"] = {"id": 7, "modelVersions": [{"id": 42}, {"id": 41}]}
     server.files[path] = data
 
 
-def hub_answers(server: Server, repo: str, files: dict[str, bytes], revision: str = "main", commit: str = "c" * 40) -> None:
+def hub_answers(
+    server: Server, repo: str, files: dict[str, bytes], revision: str = "main", commit: str = "c" * 40
+) -> None:
     """Let the server have a Hugging Face model of these files."""
     siblings = [
-        {"rfilename": name, "size": len(data), "lfs": {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 9}}
+        {
+            "rfilename": name,
+            "size": len(data),
+            "lfs": {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 9},
+        }
         for name, data in files.items()
     ]
-    answer = {"id": repo, "modelId": repo, "sha": commit, "siblings": siblings, "tags": [], "private": False, "downloads": 0}
+    answer = {
+        "id": repo,
+        "modelId": repo,
+        "sha": commit,
+        "siblings": siblings,
+        "tags": [],
+        "private": False,
+        "downloads": 0,
+    }
     server.answers[f"/api/models/{repo}/revision/{revision}"] = answer
     server.answers[f"/api/models/{repo}"] = answer
     for name, data in files.items():

@@ -38,12 +38,19 @@ class Fetch:
     """A download to a folder of its own, from the server's /file unless said otherwise."""
 
     def __init__(self, tmp_path: Path, server: Server) -> None:
-        self.workspace, self.server, self.target = Workspace(tmp_path / "work"), server, tmp_path / "got" / "model"
+        self.workspace, self.server, self.target = (
+            Workspace(tmp_path / "work"),
+            server,
+            tmp_path / "got" / "model",
+        )
         self.part = self.target.with_name("model.part")
 
     def __call__(self, path: str = "/file", **changes: Any) -> tuple[list[Event], str]:
         told = {"size_bytes": len(DATA), "sha256": HASH, "login_advice": "Put a token there."} | changes
-        steps, events = download(Remote(self.server.url + path, "anna", "site", **told), self.target, self.workspace), []
+        steps, events = (
+            download(Remote(self.server.url + path, "anna", "site", **told), self.target, self.workspace),
+            [],
+        )
         try:
             while True:
                 events.append(next(steps))
@@ -80,7 +87,11 @@ def test_it_goes_on_where_it_was_stopped(fetch: Fetch, server: Server) -> None:
 def test_a_broken_connection_is_taken_up_again(fetch: Fetch, server: Server) -> None:
     server.broken_after = [1_000_000, 2_000_000]
     assert fetch()[1] == HASH and fetch.target.read_bytes() == DATA
-    assert [headers.get("range") for headers in server.headers("/file")] == [None, "bytes=1000000-", "bytes=3000000-"]
+    assert [headers.get("range") for headers in server.headers("/file")] == [
+        None,
+        "bytes=1000000-",
+        "bytes=3000000-",
+    ]
 
 
 def test_a_busy_server_is_asked_again(fetch: Fetch, server: Server) -> None:
@@ -149,7 +160,11 @@ def test_the_token_opens_and_never_leaves_its_server(fetch: Fetch, server: Serve
         server.redirects["/gate"] = "/gate2"
         assert fetch("/gate", headers={"Authorization": "Bearer secret"})[1] == HASH
         assert all("authorization" not in headers for headers in store.headers("/store"))
-    assert server.headers("/gate")[0]["authorization"] == server.headers("/gate2")[0]["authorization"] == "Bearer secret"
+    assert (
+        server.headers("/gate")[0]["authorization"]
+        == server.headers("/gate2")[0]["authorization"]
+        == "Bearer secret"
+    )
 
 
 @pytest.mark.parametrize("address", ["file:///etc/passwd", "ftp://127.0.0.1/x", "/again"])

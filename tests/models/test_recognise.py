@@ -78,7 +78,11 @@ def without(prefix: str) -> dict[str, tuple[int, ...]]:
         (lambda: {f"{UNET}joint_blocks.0.x_block.attn.qkv.weight": (2, 2)}, "sd3", "Diffusion 3"),
         (lambda: {"double_blocks.0.img_attn.qkv.weight": (2,), "single_blocks.0.x": (2,)}, "flux", "Flux"),
         (lambda: {"lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight": (4, 8)}, "lora", "LoRA"),
-        (lambda: {"unet.x.attn2.to_k.lora_A.weight": (4, 768)}, "lora", r"LoRA \(diffusers' keys\) for Stable Diffusion 1.5"),
+        (
+            lambda: {"unet.x.attn2.to_k.lora_A.weight": (4, 768)},
+            "lora",
+            r"LoRA \(diffusers' keys\) for Stable Diffusion 1.5",
+        ),
         (
             lambda: {"lora_unet_x_attn2_to_k.lora_down.weight": (4, 2048)},
             "lora",

@@ -25,15 +25,24 @@ from tests.models.server import Server, civitai_answers, hub_answers
         ("https://civitai.com/models/4201/realistic-vision", CivitaiModel(4201, None)),
         ("https://civitai.com/models/4201/a-b?modelVersionId=501240", CivitaiModel(4201, 501240)),
         ("https://www.civitai.com/models/4201?modelVersionId=501240&x=1", CivitaiModel(4201, 501240)),
-        ("https://civitai.com/api/download/models/501240?type=Model&format=SafeTensor", CivitaiModel(None, 501240)),
+        (
+            "https://civitai.com/api/download/models/501240?type=Model&format=SafeTensor",
+            CivitaiModel(None, 501240),
+        ),
         ("owner/name", HubModel("owner/name")),
         ("hf:owner/name", HubModel("owner/name")),
         ("owner/name@fp16", HubModel("owner/name", "fp16")),
         ("owner/name@v1.0:sub/file.safetensors", HubModel("owner/name", "v1.0", "sub/file.safetensors")),
         ("https://huggingface.co/owner/name", HubModel("owner/name")),
         ("https://huggingface.co/owner/name/tree/fp16", HubModel("owner/name", "fp16")),
-        ("https://huggingface.co/owner/name/blob/main/a%20b.safetensors", HubModel("owner/name", "main", "a b.safetensors")),
-        ("https://huggingface.co/o/n/resolve/main/x/y.ckpt?download=true", HubModel("o/n", "main", "x/y.ckpt")),
+        (
+            "https://huggingface.co/owner/name/blob/main/a%20b.safetensors",
+            HubModel("owner/name", "main", "a b.safetensors"),
+        ),
+        (
+            "https://huggingface.co/o/n/resolve/main/x/y.ckpt?download=true",
+            HubModel("o/n", "main", "x/y.ckpt"),
+        ),
     ],
 )
 def test_sources_are_read(text: str, source: object) -> None:
@@ -58,10 +67,15 @@ def test_what_is_no_source_is_said(text: str) -> None:
 
 
 def test_a_token_is_never_dumped() -> None:
-    job = ConvertJob(source="https://civitai.com/api/download/models/5?token=sesame&type=Model", token="sesame")
+    job = ConvertJob(
+        source="https://civitai.com/api/download/models/5?token=sesame&type=Model", token="sesame"
+    )
     assert "sesame" not in job.model_dump_json() + repr(job) + str(job) and job.token == "sesame"
     assert job.source == "https://civitai.com/api/download/models/5?type=Model"
-    assert ConvertJob(source="https://civitai.com/models/5?token=sesame").source == "https://civitai.com/models/5"
+    assert (
+        ConvertJob(source="https://civitai.com/models/5?token=sesame").source
+        == "https://civitai.com/models/5"
+    )
 
 
 @pytest.fixture
@@ -70,7 +84,9 @@ def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Server]:
         monkeypatch.setenv("DREAMGUI_CIVITAI_URL", running.url)
         monkeypatch.delenv("CIVITAI_API_TOKEN", raising=False)
         monkeypatch.setattr(constants, "ENDPOINT", running.url)
-        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", running.url + "/{repo_id}/resolve/{revision}/{filename}")
+        monkeypatch.setattr(
+            constants, "HUGGINGFACE_CO_URL_TEMPLATE", running.url + "/{repo_id}/resolve/{revision}/{filename}"
+        )
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
         monkeypatch.delenv("HF_TOKEN", raising=False)
@@ -85,13 +101,17 @@ def test_a_civitai_version(server: Server) -> None:
     assert civitai.find_file(CivitaiModel(7, None)) == (remote, told)
 
 
-def test_a_civitai_token_from_the_field_or_the_environment(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_civitai_token_from_the_field_or_the_environment(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     civitai_answers(server, b"x")
     server.needs["/api/v1/model-versions/42"] = "sesame"
     with pytest.raises(BadInput, match="login") as caught:
         civitai.find_file(CivitaiModel(None, 42))
     assert "CIVITAI_API_TOKEN" in caught.value.next_step
-    assert civitai.find_file(CivitaiModel(None, 42), "sesame")[0].headers == {"Authorization": "Bearer sesame"}
+    assert civitai.find_file(CivitaiModel(None, 42), "sesame")[0].headers == {
+        "Authorization": "Bearer sesame"
+    }
     monkeypatch.setenv("CIVITAI_API_TOKEN", "sesame")
     assert civitai.find_file(CivitaiModel(None, 42))[0].headers
     civitai_answers(server, b"x", file={"downloadUrl": "http://elsewhere.example/x"})
@@ -99,7 +119,11 @@ def test_a_civitai_token_from_the_field_or_the_environment(server: Server, monke
 
 
 def test_the_best_civitai_file(server: Server) -> None:
-    files = [{"name": "a.ckpt", "type": "Model", "primary": True}, {"name": "vae.pt", "type": "VAE"}, {"name": "b.safetensors", "type": "Model"}]
+    files = [
+        {"name": "a.ckpt", "type": "Model", "primary": True},
+        {"name": "vae.pt", "type": "VAE"},
+        {"name": "b.safetensors", "type": "Model"},
+    ]
     civitai_answers(server, b"x", files=files)
     assert civitai.find_file(CivitaiModel(None, 42))[0].name == "b.safetensors"
 
@@ -167,7 +191,9 @@ def test_hub_models_that_do_not_serve(server: Server) -> None:
 
 
 @pytest.mark.parametrize("way", ["no network", "HF_HUB_OFFLINE"])
-def test_without_the_hub_it_is_said_at_once(server: Server, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+def test_without_the_hub_it_is_said_at_once(
+    server: Server, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
     if way == "no network":
         monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     else:
@@ -178,7 +204,9 @@ def test_without_the_hub_it_is_said_at_once(server: Server, monkeypatch: pytest.
     assert time.perf_counter() - began < 2
 
 
-def test_the_hubs_cache_serves_without_a_network(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_hubs_cache_serves_without_a_network(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     root = tmp_path / "cache" / "models--anna--portraits"
     for name in FOLDER:
@@ -190,4 +218,6 @@ def test_the_hubs_cache_serves_without_a_network(server: Server, monkeypatch: py
     files = hub.find_files(HubModel("anna/portraits"))
     assert files.told == f"anna/portraits@{'d' * 40}" and not files.remotes and len(files.cached) == 3
     one = hub.find_files(HubModel("anna/portraits", "main", "vae/diffusion_pytorch_model.safetensors"))
-    assert one.single == "diffusion_pytorch_model.safetensors" and one.told.startswith(f"anna/portraits@{'d' * 40}:")
+    assert one.single == "diffusion_pytorch_model.safetensors" and one.told.startswith(
+        f"anna/portraits@{'d' * 40}:"
+    )

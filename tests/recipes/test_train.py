@@ -321,6 +321,7 @@ def test_out_of_memory_is_named_and_the_next_run_starts(
 @pytest.mark.parametrize(
     ("changes", "advice"),
     [
+        ({"gradient_checkpointing": False}, "gradient checkpointing"),
         ({"train_text_encoder": True}, "text encoder"),
         ({"ema_decay": 0.9}, "average"),
         ({"method": "unet"}, "LoRA"),
@@ -328,7 +329,16 @@ def test_out_of_memory_is_named_and_the_next_run_starts(
     ],
 )
 def test_what_to_change_when_memory_is_short(changes: dict[str, object], advice: str) -> None:
-    assert advice in module._smaller(job(**changes))
+    assert advice in module._smaller(job(**{"gradient_checkpointing": True, **changes}))
+
+
+@pytest.mark.parametrize("method", ["unet", "lora"])
+def test_gradient_checkpointing_learns_the_same(workspace: Workspace, models: Models, method: str) -> None:
+    plain, saving = (
+        numbers(run(job(method=method, gradient_checkpointing=on), workspace, models)) for on in (False, True)
+    )
+    for one, two in zip(plain, saving, strict=True):
+        assert two[1] == pytest.approx(one[1], rel=1e-5) and two[3] == pytest.approx(one[3], rel=1e-4)
 
 
 def test_a_full_disk_at_a_save_keeps_the_earlier_checkpoints(

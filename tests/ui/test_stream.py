@@ -85,7 +85,7 @@ def test_a_waiting_job_says_what_it_waits_for(services: Services) -> None:
     waiting = services.jobs.submit(ClassImagesJob(class_count=1))
     assert "Waiting: a training is running" in progress_card(view_of(waiting), services.jobs, "")
     waiting.stop()
-    assert "Will not be started" in progress_card(view_of(waiting), services.jobs, "")
+    assert "Stopped" in progress_card(view_of(waiting), services.jobs, "")
     training.stop()
     waiting.wait()
 
