@@ -118,7 +118,6 @@ def test_errors_call_a_photograph_by_the_given_name(tmp_path: Path) -> None:
             read(tmp_path / "00001", "holiday.jpg")
 
 
-@pytest.mark.xfail(reason="orientation 6 in HEIC is turned twice or not at all: open", strict=False)
 @pytest.mark.parametrize("orientation", [1, 6])
 def test_heic_photographs_are_read_upright(upright: Image.Image, tmp_path: Path, orientation: int) -> None:
     heif = pytest.importorskip("pillow_heif")
