@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -55,7 +56,7 @@ class Batch:
             first = self.instances + other
             return torch.cat([value[instance : instance + instances], value[first : first + classes]])
 
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
         tensors = {name: cut(value) for name, value in values.items() if isinstance(value, Tensor)}
         return Batch(**{**values, **tensors, "instances": instances})
 

@@ -202,7 +202,7 @@ class Checkpoints:
 def _tensors(
     training: TrainingStep, losses: Sequence[Loss], validations: Sequence[Validation]
 ) -> dict[str, Tensor]:
-    names = {weight: name for name, weight in training.trained.items()}
+    names: dict[Tensor, str] = {weight: name for name, weight in training.trained.items()}
     tensors = {
         "losses": torch.tensor([_row(loss) for loss in losses], dtype=torch.float64).reshape(-1, 6),
         "validations": torch.tensor([astuple(v) for v in validations], dtype=torch.float64).reshape(-1, 2),
@@ -215,7 +215,7 @@ def _tensors(
 
 
 def _numbers(training: TrainingStep) -> dict[str, Any]:
-    names = {weight: name for name, weight in training.trained.items()}
+    names: dict[Tensor, str] = {weight: name for name, weight in training.trained.items()}
     averaged = {"updates": training.average.updates} if training.average else {}
     return {
         "scaler": training.scaler.state_dict(),

@@ -84,7 +84,7 @@ def _library(name: OptimizerName) -> Any:
         ) from error
 
 
-def state_tensors(optimizer: torch.optim.Optimizer, names: Mapping[nn.Parameter, str]) -> dict[str, Tensor]:
+def state_tensors(optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str]) -> dict[str, Tensor]:
     """The optimizer's tensors, as ``NAME/FIELD``."""
     return {
         f"{names[weight]}/{field}": value.contiguous()
@@ -94,7 +94,7 @@ def state_tensors(optimizer: torch.optim.Optimizer, names: Mapping[nn.Parameter,
     }
 
 
-def state_numbers(optimizer: torch.optim.Optimizer, names: Mapping[nn.Parameter, str]) -> dict[str, Any]:
+def state_numbers(optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str]) -> dict[str, Any]:
     """What else an optimizer remembers, as JSON data: numbers by weight and by group."""
     by_weight = {
         names[weight]: {field: value for field, value in fields.items() if _is_plain(value)}

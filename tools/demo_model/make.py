@@ -21,11 +21,16 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 FIXED_S = 150.0
-SHARES = {"judges": 0.045, "vae": 0.26, "unet": 0.56, "controlnets": 0.135}
+SHARES = {"judges": 0.04, "vae": 0.33, "unet": 0.5, "controlnets": 0.13}
 HELD_OUT_SEED, LEARNED_SEED = 9_500_000, 2_000_000
-CANDIDATES = {"vae": [(64, False), (64, True)], "unet": [(512, False), (512, True)]}
-COMPILE_GAIN = 1.1
-COMPILE_PATIENCE_S = 130
+CANDIDATES = {
+    "vae": [(64, True), (64, False)],
+    "unet": [(512, True), (512, False)],
+    "control": [(384, True), (384, False)],
+}
+# Of a compiled step that is in the compiler's cache: what the first one still takes.
+CACHED_START_S = 20
+COMPILE_PATIENCE_S = 150
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Run:
     minutes: float
     count: int
     workers: int
+    timed: bool
 
     def seconds(self, stage: str) -> float:
         """The stage's training seconds; with one GPU the two ControlNets share theirs."""
@@ -76,10 +82,16 @@ def read_options() -> tuple[Run, list[str]]:
     parser.add_argument("--minutes", type=float, default=24)
     parser.add_argument("--count", type=int, default=110_000, help="training pictures")
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 1) - 2))
+    parser.add_argument("--untimed", action="store_true", help="don't try compiling; for a quick trial")
     parser.add_argument("--only", nargs="+", choices=list(STAGES), help="run these stages, whatever is there")
     options = parser.parse_args()
     return Run(
-        options.out.resolve(), options.gpus, options.minutes, options.count, options.workers
+        options.out.resolve(),
+        options.gpus,
+        options.minutes,
+        options.count,
+        options.workers,
+        not options.untimed,
     ), options.only or []
 
 
@@ -106,7 +118,7 @@ def wait(*processes: subprocess.Popen[bytes]) -> None:
 
 
 def draw_pictures(run: Run) -> None:
-    """Draws the three sets; meanwhile the idle GPUs are asked how fast they train."""
+    """Draws the three sets; meanwhile, and until the VAE starts, the GPUs are asked how fast they train."""
     folder, workers = run.out / "pictures", ("--workers", run.workers)
     held_out = (
         "--persons",
@@ -120,14 +132,16 @@ def draw_pictures(run: Run) -> None:
         *workers,
     )
     people = ("--persons", max(60, run.count // 22), "--each", 6, "--first-seed", LEARNED_SEED)
-    parts = [[part] for part in CANDIDATES] if run.gpus > 1 else [list(CANDIDATES)]
-    speeds = [start_speeds(run, some, gpu) for gpu, some in enumerate(parts)]
+    if run.timed:
+        parts = [["vae", "control"], ["unet"]] if run.gpus > 1 else [list(CANDIDATES)]
+        SPEEDS.extend(start_speeds(run, some, gpu) for gpu, some in enumerate(parts))
     wait(start("make_people.py", *held_out))
     wait(start("make_people.py", *people, "--out", folder / "people", *workers))
     wait(start("make_pictures.py", "--count", run.count, "--out", run.train, *workers))
-    for process in speeds:
-        process.wait()
     (folder / "complete").touch()
+
+
+SPEEDS: list[subprocess.Popen[bytes]] = []
 
 
 def start_speeds(run: Run, parts: list[str], gpu: int) -> subprocess.Popen[bytes]:
@@ -176,6 +190,8 @@ def train_vae(run: Run) -> None:
         "--out",
         run.out / "vae",
     )
+    for process in SPEEDS:
+        process.wait()
     wait(start("train_vae.py", *words, *budget(run, "vae"), gpus=run.gpus))
 
 
@@ -209,6 +225,7 @@ def train_controlnets(run: Run) -> None:
             run.out / "controlnet" / kind,
             "--seconds",
             run.seconds("controlnets"),
+            *(["--compile"] if "--compile" in budget(run, "control", "controlnets") else []),
         )
         started.append(
             start("train_controlnets.py", *words, *more, gpu=index % run.gpus if run.gpus > 1 else None)
@@ -218,20 +235,13 @@ def train_controlnets(run: Run) -> None:
     wait(*started)
 
 
-def budget(run: Run, part: str) -> list[object]:
-    """Seconds, batch and compiling: the candidate that sees the most pictures in the time there is.
-
-    Compiling has to gain a tenth, since a compiled step can't be looked into when something is wrong.
-    """
-    seconds = run.seconds(part)
+def budget(run: Run, part: str, stage: str = "") -> list[object]:
+    """Seconds, batch and compiling: the candidate that sees the most pictures in the time there is."""
+    seconds = run.seconds(stage or part)
     best, words = 0.0, list[object]()
     for file in sorted((run.out / "throughput").glob(f"{part}_*.json")):
         facts = json.loads(file.read_text(encoding="utf-8"))
-        seen = (
-            facts["pictures_per_s"]
-            * (seconds - facts["first_step_s"])
-            / (COMPILE_GAIN if facts["compile"] else 1)
-        )
+        seen = facts["pictures_per_s"] * (seconds - (CACHED_START_S if facts["compile"] else 0))
         if seen > best:
             best, words = seen, ["--batch", facts["batch"], *(["--compile"] if facts["compile"] else [])]
     if "--compile" in words:

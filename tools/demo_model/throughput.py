@@ -21,6 +21,7 @@ from architecture import (
     SIZE_PX,
     TOKENS,
     VOCABULARY,
+    new_controlnet,
     new_text_encoder,
     new_unet,
     new_vae,
@@ -28,6 +29,7 @@ from architecture import (
 from common import Learner, Ranks, join_ranks, write_json
 from judges import FaceJudge
 from torch import Tensor, nn
+from train_controlnets import controlled_guess
 from train_unet import noise_loss, plain_guess
 from train_vae import vae_losses
 
@@ -38,14 +40,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--part", choices=("vae", "unet"), required=True)
+    parser.add_argument("--part", choices=tuple(STEPS), required=True)
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--seconds", type=float, default=12)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
     ranks = join_ranks()
-    modules, loss = (vae_step if options.part == "vae" else unet_step)(options.batch, options.compile, ranks)
+    modules, loss = STEPS[options.part](options.batch, options.compile, ranks)
     first_s, step_s = time_steps(Learner(modules, ranks, 1e-5), loss, options.seconds, ranks)
     facts = {"part": options.part, "batch": options.batch, "compile": options.compile}
     facts |= {"first_step_s": round(first_s, 2), "step_ms": round(1e3 * step_s, 2)}
@@ -73,6 +75,22 @@ def unet_step(batch: int, compiled: bool, ranks: Ranks) -> tuple[list[nn.Module]
     latents = torch.rand(batch, 2 * LATENT_CHANNELS, LATENT_PX, LATENT_PX, device=ranks.device).half()
     tokens = torch.randint(VOCABULARY, (batch, TOKENS), dtype=torch.int32, device=ranks.device)
     return [unet, text_encoder], lambda: loss_of(latents, tokens)
+
+
+def control_step(batch: int, compiled: bool, ranks: Ranks) -> tuple[list[nn.Module], Step]:
+    unet = new_unet().to(ranks.device, ranks.dtype, memory_format=torch.channels_last).requires_grad_(False)
+    text_encoder = new_text_encoder().to(ranks.device, ranks.dtype).requires_grad_(False)
+    control = new_controlnet(unet).to(ranks.device, ranks.dtype, memory_format=torch.channels_last)
+    guess = controlled_guess(unet, control)
+    loss_of = noise_loss(torch.compile(guess) if compiled else guess, text_encoder, ranks)
+    latents = torch.rand(batch, 2 * LATENT_CHANNELS, LATENT_PX, LATENT_PX, device=ranks.device).half()
+    tokens = torch.randint(VOCABULARY, (batch, TOKENS), dtype=torch.int32, device=ranks.device)
+    hints = torch.rand(batch, 3, SIZE_PX, SIZE_PX, device=ranks.device, dtype=ranks.dtype)
+    hints = hints.contiguous(memory_format=torch.channels_last)
+    return [control], lambda: loss_of(latents, tokens, hints)
+
+
+STEPS = {"vae": vae_step, "unet": unet_step, "control": control_step}
 
 
 def time_steps(learner: Learner, loss: Step, seconds: float, ranks: Ranks) -> tuple[float, float]:

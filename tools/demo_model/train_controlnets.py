@@ -60,6 +60,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=150)
     parser.add_argument("--batch", type=int, default=384)
+    parser.add_argument("--compile", action="store_true", help="see throughput.py")
     return parser.parse_args()
 
 
@@ -107,7 +108,8 @@ def train(
     control = new_controlnet(model.unet).to(ranks.device, ranks.dtype, memory_format=torch.channels_last)
     average = new_controlnet(model.unet).to(ranks.device, ranks.dtype)
     learner = Learner([control], ranks, PEAK_RATE)
-    loss_of = noise_loss(controlled_guess(model.unet, control), model.text_encoder, ranks)
+    guess = controlled_guess(model.unet, control)
+    loss_of = noise_loss(torch.compile(guess) if options.compile else guess, model.text_encoder, ranks)
     ranks.say(f"{options.kind}: {len(latents)} pictures, batch {options.batch}")
     log, clock, rows = Log(options.out / "curve.json", ranks), Clock(options.seconds, ranks), []
     while (progress := clock.progress()) < 1:
