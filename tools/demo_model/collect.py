@@ -33,7 +33,7 @@ def main() -> None:
     for name, kind in NETWORKS.items():
         if (run / name / "config.json").exists():
             kind.from_pretrained(run / name).half().save_pretrained(target / name)
-    for folder in ("judges", "vae", "model", "controlnet", "throughput"):
+    for folder in ("judges", "vae", "model", "controlnet"):
         for file in (run / folder).rglob("*"):
             if file.suffix in (".json", ".png") or file.parent.name == "judges":
                 place = target / file.relative_to(run)

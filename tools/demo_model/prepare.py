@@ -33,13 +33,17 @@ def main() -> None:
     )
     parser.add_argument("--pictures", type=Path, required=True)
     parser.add_argument("--workers", type=int, default=multiprocessing.cpu_count())
+    parser.add_argument("--only", choices=("tokens", "maps"))
     options = parser.parse_args()
     start = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
-        write_maps(options.pictures, pool)
-        print(f"control maps after {time.monotonic() - start:.0f} s", flush=True)
-        write_tokens(options.pictures, pool)
-    print(f"tokens after {time.monotonic() - start:.0f} s", flush=True)
+        if options.only != "maps":
+            write_tokens(options.pictures, pool)
+            print(f"tokens after {time.monotonic() - start:.0f} s", flush=True)
+        if options.only != "tokens":
+            write_maps(options.pictures, pool)
+            (options.pictures / "maps-complete").touch()
+            print(f"control maps after {time.monotonic() - start:.0f} s", flush=True)
 
 
 def write_maps(folder: Path, pool: Any) -> None:

@@ -60,7 +60,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=150)
     parser.add_argument("--batch", type=int, default=384)
-    parser.add_argument("--compile", action="store_true", help="see throughput.py")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the networks")
     return parser.parse_args()
 
 

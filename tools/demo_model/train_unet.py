@@ -70,8 +70,7 @@ def main() -> None:
     unet = new_unet().to(ranks.device, ranks.dtype, memory_format=torch.channels_last)
     model, log = train(unet, text_encoder, captions, ranks, options)
     if ranks.first:
-        model.unet.save_pretrained(options.out / "unet")
-        model.text_encoder.save_pretrained(options.out / "text_encoder")
+        save(model, options.out)
         lengths = captions.lengths(model.text_encoder.get_input_embeddings().weight)
         ranks.say(f"lengths of the words' vectors: {lengths}")
         log.close(log.rows[-1]["step"] if log.rows else 0, word_lengths=lengths, prompts=PROMPTS)
@@ -87,7 +86,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=480)
     parser.add_argument("--batch", type=int, default=512, help="pictures a step and process")
-    parser.add_argument("--compile", action="store_true", help="see throughput.py")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the networks")
     return parser.parse_args()
 
 
@@ -132,12 +131,19 @@ def train(
             learner.write_average([model.unet, model.text_encoder])
             rows.append(sample(model, list(PROMPTS), seed=0))
             write_sheet(options.out / "samples_over_time.png", rows)
+            save(model, options.out / "so-far")
     learner.write_average([model.unet, model.text_encoder])
     if ranks.first:
         write_sheet(
             options.out / "samples.png", [sample(model, [prompt] * SHOWN, seed=1) for prompt in PROMPTS]
         )
     return model, log
+
+
+def save(model: Model, folder: Path) -> None:
+    """UNet and text encoder; a machine that is only lent may be taken away before the end."""
+    model.unet.save_pretrained(folder / "unet")
+    model.text_encoder.save_pretrained(folder / "text_encoder")
 
 
 def plain_guess(unet: UNet2DConditionModel) -> Guess:

@@ -61,7 +61,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=270)
     parser.add_argument("--batch", type=int, default=64, help="pictures a step and process")
-    parser.add_argument("--compile", action="store_true", help="see throughput.py")
+    parser.add_argument("--compile", action="store_true", help="torch.compile the networks")
     return parser.parse_args()
 
 
