@@ -1,0 +1,126 @@
+"""Pictures of the five tabs for the README, from the page as it is, after real work on the bundled demo.
+
+    python tools/screenshots.py [--home DIR] [--narrow] [--dark]
+
+Starts the app on a fresh workspace, crops the demo's photographs, converts its model, trains a LoRA and the
+whole UNet as recommended, compares them, draws with ControlNet; each tab is photographed when its work is
+done. About eight minutes on two cores; with ``--home`` a workspace where this was done is only photographed.
+Needs Chromium (requirements-dev.txt has Playwright).
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from tests.e2e.conftest import CHROMIUM, running_app
+
+OUT = ROOT / "docs" / "img"
+MOST_MS = 900_000
+COLOURS = 128
+TABS = {
+    "dataset": "Dataset",
+    "convert": "Convert",
+    "train": "Train",
+    "compare": "Compare",
+    "control": "ControlNet",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--home", type=Path, help="a workspace where all of it was done before")
+    parser.add_argument("--narrow", action="store_true", help="390x844, as a telephone shows it")
+    parser.add_argument("--dark", action="store_true")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        with running_app(options.home or Path(scratch)) as server:
+            size = {"width": 390, "height": 844} if options.narrow else {"width": 1280, "height": 720}
+            page = browser.new_page(viewport=size)  # ty: ignore[invalid-argument-type]
+            page.set_default_timeout(30_000)
+            page.goto(f"{server.url}?__theme={'dark' if options.dark else 'light'}")
+            expect(page.locator("#title")).to_be_visible()
+            page.wait_for_timeout(3000)
+            ending = "".join(f"-{name}" for name in ("narrow", "dark") if getattr(options, name))
+            for name, title in TABS.items():
+                page.get_by_role("tab", name=title, exact=True).click()
+                page.wait_for_timeout(3000)
+                if not options.home:
+                    WORK[name](page)
+                page.wait_for_timeout(2000)
+                keep(page.screenshot(full_page=True), OUT / f"{name}{ending}.png")
+        browser.close()
+
+
+def crop(page: Page) -> None:
+    page.locator("#dataset-demo").click()
+    expect(page.locator("#dataset-photos")).to_contain_text(".jpg")
+    start(page, "dataset", "#dataset-crop")
+    page.locator("#dataset-gallery button.thumbnail-item").nth(3).click()
+
+
+def convert(page: Page) -> None:
+    start(page, "convert", "#convert-start")
+
+
+def train(page: Page) -> None:
+    """The LoRA first: what stays to be seen is the whole UNet."""
+    start(page, "train", "#train-start")
+    page.locator("#train-method").get_by_text("Whole UNet").click()
+    page.wait_for_timeout(3000)
+    page.locator("#train-start").click()
+    expect(page.locator("#train-progress .dg-running")).to_be_visible(timeout=MOST_MS)
+    finished(page, "train")
+
+
+def compare(page: Page) -> None:
+    tick_all(page, "compare-models")
+    start(page, "compare", "#compare-start")
+
+
+def control(page: Page) -> None:
+    page.get_by_text("Use a demo photograph").click()
+    page.wait_for_timeout(3000)
+    tick_all(page, "control-models")
+    start(page, "control", "#control-start")
+
+
+WORK = {"dataset": crop, "convert": convert, "train": train, "compare": compare, "control": control}
+
+
+def tick_all(page: Page, group: str) -> None:
+    for box in page.locator(f"#{group} input[type=checkbox]").all():
+        box.check()
+
+
+def start(page: Page, prefix: str, button: str) -> None:
+    page.locator(button).click()
+    finished(page, prefix)
+
+
+def finished(page: Page, prefix: str) -> None:
+    expect(page.locator(f"#{prefix}-progress .dg-done")).to_be_visible(timeout=MOST_MS)
+
+
+def keep(picture: bytes, file: Path) -> None:
+    """A small PNG: a README is read on a telephone too."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    image = Image.open(io.BytesIO(picture)).convert("RGB")
+    image.quantize(COLOURS, dither=Image.Dither.NONE).save(file, optimize=True)
+    print(f"{file} {image.size} {file.stat().st_size / 1024:.0f} KiB", flush=True)
+
+
+if __name__ == "__main__":
+    main()
