@@ -25,6 +25,7 @@ from PIL import Image
 from benchmarks.bases import SIZES_PX, Size, make_base
 from benchmarks.plain import PlainLoop
 from dreamgui.config import TrainJob
+from dreamgui.diffusion.graph import FastStep
 from dreamgui.diffusion.latents import Picture
 from dreamgui.diffusion.schedule import NoiseSchedule
 from dreamgui.diffusion.step import StepSettings, TrainingStep
@@ -145,10 +146,11 @@ class Bench:
             lessons = _encoded(parts, job, self._material())
             schedule = NoiseSchedule(parts.scheduler_config, parts.device)
             training = TrainingStep(parts.unet, schedule, parts.dtype, StepSettings())
+            fast = FastStep(training)
             readback = Readback(parts.device)
 
             def step(number: int) -> None:
-                measured = training.launch(lessons.batch(number + 1, schedule.steps), 1e-4)
+                measured = fast.launch(lessons.batch(number + 1, schedule.steps), 1e-4)
                 for _, values in readback.add(number, measured):
                     training.read(values)
 

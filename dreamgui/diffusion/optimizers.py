@@ -15,6 +15,8 @@ from dreamgui.errors import BadInput, Damaged
 Groups = Sequence[Sequence[nn.Parameter]]
 BETAS, WEIGHT_DECAY = (0.9, 0.999), 1e-2
 _FUSED = {"cpu", "cuda", "mps"}
+_SET_EVERY_STEP = {"lr", "capturable"}
+"""Not put back from a checkpoint: a CUDA graph's optimizer holds its rate on the device."""
 _PACKAGES = {"adamw-8bit": "bitsandbytes", "prodigy": "prodigyopt", "schedule-free": "schedulefree"}
 
 
@@ -127,7 +129,7 @@ def restore_state(
         name, _, field = key.rpartition("/")
         optimizer.state[weights[name]][field] = _like(value, weights[name])
     for group, fields in zip(optimizer.param_groups, numbers["groups"], strict=True):
-        group.update(fields)
+        group.update({field: value for field, value in fields.items() if field not in _SET_EVERY_STEP})
 
 
 def _is_plain(value: Any) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from dreamgui.config import OptimizerName
 from dreamgui.diffusion.batches import Batch
@@ -53,6 +54,7 @@ class TrainingStep:
         optimizer: over them; the text encoder's are its second group.
         scaler: loss scaling, at work only where the compute format is fp16.
         average: of the weights, or None.
+        device: where they are.
         text_learns: whether a text encoder learns now; then batches need tokens.
     """
 
@@ -73,11 +75,11 @@ class TrainingStep:
         self.trained: dict[str, nn.Parameter] = image | text
         groups = [list(group.values()) for group in (image, text) if group]
         self.optimizer = make_optimizer(self.settings.optimizer, groups)
-        device = groups[0][0].device
-        self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+        self.device = groups[0][0].device
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype == torch.float16)
         decay = self.settings.ema_decay
         self.average = Average(self.trained, decay) if decay else None
-        self._compute = dtype, device
+        self._compute = dtype, self.device
 
     def __call__(self, batch: Batch, learning_rate: float, text_learning_rate: float = 0.0) -> StepReport:
         """Learn from one batch and wait for its numbers; raises as :meth:`read` does."""
@@ -89,15 +91,31 @@ class TrainingStep:
         Returns:
             Measurements for :meth:`read`, on the device: nothing here waits for it with ``adamw``.
         """
+        self.set_rates(learning_rate, text_learning_rate)
+        measured = self.learn(batch)
+        self.after()
+        return measured
+
+    def set_rates(self, learning_rate: float, text_learning_rate: float) -> None:
+        """The next step's learning rates; the optimizer may hold them on the device."""
         rates = (learning_rate, text_learning_rate)
         for group, rate in zip(self.optimizer.param_groups, rates, strict=False):
-            group["lr"] = rate
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
+
+    def learn(self, batch: Batch) -> Tensor:
+        """The part of :meth:`launch` that a CUDA graph can hold: nothing in it depends on a step's number."""
         losses = self._backward(batch)
         norm = self._update()
         self.optimizer.zero_grad(set_to_none=True)
+        return torch.cat([norm.detach().view(1), losses])
+
+    def after(self) -> None:
+        """What follows a step: the weights' average."""
         if self.average:
             self.average.update()
-        return torch.cat([norm.detach().view(1), losses])
 
     def read(self, measured: Sequence[float]) -> StepReport:
         """What :meth:`launch` measured.
@@ -181,7 +199,7 @@ class TrainingStep:
             self.scaler.step(self.optimizer)
             self.scaler.update()
             return norm
-        if self.settings.optimizer == "adamw" and self._compute[1].type in ("cpu", "cuda"):
+        if self.settings.optimizer == "adamw" and self.device.type in ("cpu", "cuda"):
             return self._fused_update()
         norm = self._clip()
         if math.isfinite(norm.item()):
@@ -203,6 +221,14 @@ class TrainingStep:
 
     def _gradients(self) -> list[Tensor]:
         return [weight.grad for weight in self.trained.values() if weight.grad is not None]
+
+
+def recomputed(module: nn.Module, *inputs: Any) -> Any:
+    """A part of the forward pass that is computed again in the backward pass: time for memory.
+
+    The UNet draws no random numbers there, so none are put back; a CUDA graph couldn't hold that.
+    """
+    return checkpoint(module, *inputs, use_reentrant=False, preserve_rng_state=False)
 
 
 def _learning(module: Any | None, prefix: str = "") -> dict[str, nn.Parameter]:

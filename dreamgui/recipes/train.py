@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from dreamgui.config import TrainJob
 from dreamgui.data.dataset import Dataset
 from dreamgui.diffusion.checkpoints import MovementGuard
+from dreamgui.diffusion.graph import FastStep
 from dreamgui.diffusion.latents import Picture
 from dreamgui.diffusion.sample import Draw
 from dreamgui.diffusion.schedule import NoiseSchedule, learning_rate_at
-from dreamgui.diffusion.step import StepSettings, TrainingStep
+from dreamgui.diffusion.step import StepSettings, TrainingStep, recomputed
 from dreamgui.diffusion.text import cut_off_notes
 from dreamgui.errors import NotEnoughMemory, StopRequested
 from dreamgui.events import Event, Note, Progress, Sampled, Saved
@@ -82,10 +83,11 @@ def _learn(job: TrainJob, parts: Parts, run: TrainedRun, material: Material) -> 
     lessons = yield from encode(parts, job, material)
     schedule = NoiseSchedule(parts.scheduler_config, parts.device)
     if job.gradient_checkpointing:
-        parts.unet.enable_gradient_checkpointing()
+        parts.unet.enable_gradient_checkpointing(recomputed)
     settings = StepSettings(**{name: getattr(job, name) for name in StepSettings.__dataclass_fields__})
     text_encoder = parts.text_encoder if job.train_text_encoder else None
     training = TrainingStep(parts.unet, schedule, parts.dtype, settings, text_encoder)
+    fast, told_why = FastStep(training), parts.device.type != "cuda"
     log = LossLog(training, parts.device, Board(run.folder / "tensorboard") if job.tensorboard else None)
     if job.resume:
         yield from _restored(run, training, log)
@@ -108,8 +110,11 @@ def _learn(job: TrainJob, parts: Parts, run: TrainedRun, material: Material) -> 
             rate, text_rate = (
                 shape * r for r in (job.effective_learning_rate, job.effective_text_learning_rate)
             )
-            measured = training.launch(lessons.batch(step, schedule.steps), rate, text_rate)
+            measured = fast.launch(lessons.batch(step, schedule.steps), rate, text_rate)
             yield from log.add(step, rate, measured, started)
+            if fast.reason and not told_why:
+                told_why = True
+                yield Note(fast.reason)
             if guard:
                 guard.look(last)
 
