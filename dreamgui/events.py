@@ -121,6 +121,14 @@ class Score(Event):
 
 
 @dataclass(frozen=True)
+class Begun(Event):
+    """Work on a run or a sweep of this name has begun: from now on something can be wished of it."""
+
+    what: str
+    name: str
+
+
+@dataclass(frozen=True)
 class Saved(Event):
     """Something that matters is on the disk and was read back. ``what``: dataset, model, checkpoint, run, report."""
 
@@ -159,7 +167,7 @@ class Cancelled(Ending):
 EVENTS: dict[str, type[Event]] = {
     kind.__name__: kind
     for kind in (
-        Progress, Note, Cropped, Skipped, ClassImage, Loss, Validation, Sampled, Hint, Cell, Score, Saved, Done, Failed, Cancelled,
+        Progress, Note, Cropped, Skipped, ClassImage, Loss, Validation, Sampled, Hint, Cell, Score, Begun, Saved, Done, Failed, Cancelled,
     )
 }  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,12 @@ from dreamgui.errors import BadPhoto, DreamError, StopRequested
 from dreamgui.evaluate.identity import Likeness
 from dreamgui.evaluate.report import write_report
 from dreamgui.evaluate.sweep_report import SweepRow, sweep_document
-from dreamgui.events import Event, Note, Progress, Saved, Score
+from dreamgui.events import Begun, Event, Note, Progress, Saved, Score
 from dreamgui.models.cards import RunCard
 from dreamgui.models.catalog import Catalog
 from dreamgui.recipes.drawn import drawn
 from dreamgui.recipes.stages import Stages
+from dreamgui.recipes.sweep_queue import SweepQueue
 from dreamgui.recipes.train import train
 from dreamgui.workspace import Workspace, safe_name
 
@@ -29,13 +30,15 @@ if TYPE_CHECKING:
     from dreamgui.models.manager import Models
 
 DRAW_STEPS = 20
+SKIPPED = "skipped"
 
 
 def sweep(job: SweepJob, workspace: Workspace, models: Models) -> Generator[Event, None, list[SweepRow]]:
     """Train every point of the grid with the same data order and seed; each becomes a run of its own.
 
     A point that is finished already is left as it is, one that was broken off goes on, and one that fails is
-    named while the others go on. The report in reports/NAME grows with every point.
+    named while the others go on. The report in reports/NAME grows with every point. The order, and what is
+    skipped or tried again, stands in reports/NAME/queue.json and may change while the sweep runs.
 
     Returns:
         What was found (to whoever delegates to this recipe).
@@ -49,27 +52,39 @@ def sweep(job: SweepJob, workspace: Workspace, models: Models) -> Generator[Even
     if person is None:
         yield Note("No face was found in the data set's pictures, so likeness isn't measured.")
     name = safe_name(job.report or _usual_name(job))
-    folder, points = workspace.place("reports", name), plan(job, name)
+    folder, points = workspace.place("reports", name), {point.run: point for point in plan(job, name)}
     stages, rows, failures = Stages("Sweep", len(points)), [], []
-    for point in points:
+    queue = SweepQueue(folder)
+    queue.plan(points)
+    yield Begun("sweep", name)
+    # The page may change the order meanwhile, and say which are skipped or tried again.
+    while (run := queue.next()) is not None:
+        point = points[run]
         try:
-            yield from stages.run(point.run, _trained(point, workspace, models))
+            stage = yield from stages.run(run, _skippable(_trained(point, workspace, models), queue))
+            if stage.result == SKIPPED:
+                queue.mark(run, "skipped")
+                yield Note(f"{run} was skipped.")
+                continue
             card = models.catalog.run(_run_of(point, models.catalog).name)
             row = yield from _measured(job, card, person, folder, models)
+            queue.mark(run, "done")
         except StopRequested:
+            queue.mark(run, "waiting")
             yield Note(f"Stopped after {len(rows)} of {len(points)} trainings; start it again to go on.")
             if not rows:
                 raise
             break
         except DreamError as failure:
+            queue.mark(run, "failed")
             failures.append(failure)
             yield Note(f"{point.run} failed: {failure} The sweep goes on.")
             row = SweepRow(point.run, _rank(point), point.effective_learning_rate, failed=str(failure))
-        rows.append(row)
+        rows = [other for other in rows if other.run != row.run] + [row]
         yield Score(row.run, row.figures)
         write_report(sweep_document(job, name, rows, len(points), models.status()["device"]), folder)
     yield Saved("report", name, folder)
-    if len(failures) == len(rows):
+    if failures and all(row.failed for row in rows):
         raise failures[-1]
     return rows
 
@@ -88,7 +103,30 @@ def plan(job: SweepJob, name: str) -> list[TrainJob]:
     return points
 
 
-def _trained(point: TrainJob, workspace: Workspace, models: Models) -> Iterator[Event]:
+def _skippable(training: Generator[Event, None, None], queue: SweepQueue) -> Generator[Event, None, str]:
+    """A training that stops, and keeps what it has learnt, when the queue says that it is to be skipped."""
+    skipped = False
+    try:
+        event = next(training)
+        while True:
+            if not skipped and queue.skip_wished():
+                skipped = True
+                event = training.throw(StopRequested())
+            try:
+                yield event
+            except StopRequested as stop:
+                event = training.throw(stop)
+            else:
+                event = next(training)
+    except StopIteration:
+        return SKIPPED if skipped else ""
+    except StopRequested:
+        if not skipped:
+            raise
+        return SKIPPED
+
+
+def _trained(point: TrainJob, workspace: Workspace, models: Models) -> Generator[Event, None, None]:
     """Train a point unless it is done: from its last checkpoint where there is one."""
     card = _run_of(point, models.catalog)
     if card and card.finished and card.steps >= point.steps:

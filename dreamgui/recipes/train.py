@@ -20,7 +20,7 @@ from dreamgui.diffusion.schedule import NoiseSchedule, learning_rate_at
 from dreamgui.diffusion.step import StepSettings, TrainingStep, recomputed
 from dreamgui.diffusion.text import cut_off_notes
 from dreamgui.errors import NotEnoughMemory, StopRequested
-from dreamgui.events import Event, Note, Progress, Sampled, Saved
+from dreamgui.events import Begun, Event, Note, Progress, Sampled, Saved
 from dreamgui.models.catalog import UNET_FILE
 from dreamgui.models.lora_files import LoraSettings
 from dreamgui.recipes.class_images import class_images, class_job
@@ -28,6 +28,7 @@ from dreamgui.recipes.drawn import drawn
 from dreamgui.recipes.lessons import Material, encode, photographs
 from dreamgui.recipes.loss_log import Board, LossLog
 from dreamgui.recipes.trained_run import TrainedRun
+from dreamgui.recipes.wishes import SAMPLE, SAVE, Wishes
 from dreamgui.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 SAMPLE_STEPS = 20
 CHECKPOINT_SECONDS = 60
+LOOK_SECONDS = 1.0
 
 
 def train(job: TrainJob, workspace: Workspace, models: Models) -> Iterator[Event]:
@@ -95,9 +97,12 @@ def _learn(job: TrainJob, parts: Parts, run: TrainedRun, material: Material) -> 
     guard = MovementGuard(training) if first > 1 else None
     held_out = lessons.validation(schedule.steps)
     run.begin()
+    wishes = Wishes(run.folder)
+    wishes.forget()
+    yield Begun("run", run.name)
 
     try:
-        if first == 1:
+        if first == 1 and job.sample_every:
             yield from _samples(parts, training, job, 0)
         saved_at = told_at = time.monotonic()
         for step in range(first, job.steps + 1):
@@ -118,10 +123,12 @@ def _learn(job: TrainJob, parts: Parts, run: TrainedRun, material: Material) -> 
             if guard:
                 guard.look(last)
 
-            # Once a second: how far it is.
-            if time.monotonic() - told_at > 1 or last:
+            # Once a second: how far it is, and what the user asks for meanwhile.
+            sample_now = save_now = False
+            if time.monotonic() - told_at > LOOK_SECONDS or last:
                 told_at = time.monotonic()
                 yield Progress("Training", step, job.steps)
+                sample_now, save_now = wishes.take(SAMPLE), wishes.take(SAVE)
 
             # Once in a while: how the weights do on photographs that they don't learn from.
             if held_out and (step % job.validate_every == 0 or last):
@@ -129,13 +136,13 @@ def _learn(job: TrainJob, parts: Parts, run: TrainedRun, material: Material) -> 
                 yield log.validated(step, training.validate(held_out))
 
             # Once in a while: pictures from the weights as they are now.
-            if job.sample_every and (step % job.sample_every == 0 or last):
+            if sample_now or (job.sample_every and (step % job.sample_every == 0 or last)):
                 yield from log.rest()
                 yield from _samples(parts, training, job, step)
 
             # Once in a while, and every minute at the latest: a checkpoint.
             due = step % job.checkpoint_every == 0 or time.monotonic() - saved_at > CHECKPOINT_SECONDS
-            if due and not last:
+            if (due or save_now) and not last:
                 yield from log.rest()
                 path = run.save_checkpoint(training, log)
                 saved_at = time.monotonic()
@@ -173,8 +180,6 @@ def _restored(run: TrainedRun, training: TrainingStep, log: LossLog) -> Generato
 
 def _samples(parts: Parts, training: TrainingStep, job: TrainJob, step: int) -> Iterator[Event]:
     """One picture a prompt, always from the same noise, with the weights as they would be kept."""
-    if not job.sample_every:
-        return
     with training.settled():
         for index, prompt in enumerate(job.sample_prompts):
             request = Draw(prompt, seed=job.seed + index, steps=SAMPLE_STEPS)

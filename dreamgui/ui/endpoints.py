@@ -14,7 +14,16 @@ from gradio.utils import get_upload_folder
 from pydantic.fields import FieldInfo
 
 from dreamgui.assets import asset
-from dreamgui.config import ClassImagesJob, CompareJob, ControlJob, ConvertJob, CropJob, JobConfig, TrainJob
+from dreamgui.config import (
+    ClassImagesJob,
+    CompareJob,
+    ControlJob,
+    ConvertJob,
+    CropJob,
+    JobConfig,
+    SweepJob,
+    TrainJob,
+)
 from dreamgui.errors import BadInput
 from dreamgui.events import Cell, Failed, Hint, Sampled, Saved
 from dreamgui.services import Services
@@ -24,7 +33,15 @@ from dreamgui.ui.session import Device, owner_of, told
 from dreamgui.ui.stream import JobView, summary
 from dreamgui.ui.widgets import holds_path
 
-ACTIONS: tuple[type[JobConfig], ...] = (CropJob, ConvertJob, ClassImagesJob, TrainJob, CompareJob, ControlJob)
+ACTIONS: tuple[type[JobConfig], ...] = (
+    CropJob,
+    ConvertJob,
+    ClassImagesJob,
+    TrainJob,
+    SweepJob,
+    CompareJob,
+    ControlJob,
+)
 LOOK_SECONDS = 0.5
 DEMO = "demo"
 

@@ -93,6 +93,10 @@ class Form:
         """
         return make_config(self.model, self._given(values) | others)
 
+    def values(self, *values: Any) -> dict[str, Any]:
+        """The widgets' values by field, as they were given."""
+        return self._given(values)
+
     def check(self, *values: Any) -> list[dict[str, Any]]:
         """Gradio's verdict on each widget's value: what is wrong is said at the widget itself.
 

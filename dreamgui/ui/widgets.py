@@ -33,7 +33,8 @@ def make_widget(field: FieldInfo, choices: list[str], options: dict[str, Any]) -
             choices=[(WORDS.get(str(name), str(name)), name) for name in get_args(annotation)], **options
         )
     if is_many(annotation):
-        return gr.Textbox(lines=len(field.default or ()) or 2, **options)
+        options.setdefault("lines", len(field.default or ()) or 2)
+        return gr.Textbox(**options)
     if annotation is bool:
         return gr.Checkbox(**options)
     if annotation in (int, float):

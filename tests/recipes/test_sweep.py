@@ -10,10 +10,11 @@ from safetensors.torch import load_file
 
 from dreamgui.config import SweepJob, TrainJob
 from dreamgui.errors import BadInput, NotEnoughMemory, OutOfRange, StopRequested, UnknownName
-from dreamgui.events import Event, Loss, Note, Saved, Score
+from dreamgui.events import Begun, Event, Loss, Note, Saved, Score
 from dreamgui.models.manager import Models
 from dreamgui.recipes import sweep as module
 from dreamgui.recipes.sweep import plan, sweep
+from dreamgui.recipes.sweep_queue import SweepQueue
 from dreamgui.ui.form import make_config
 from dreamgui.workspace import Workspace, read_json
 from tests.diffusion.made import make_dataset
@@ -153,3 +154,49 @@ def test_a_stopped_sweep_goes_on_where_it_was(workspace: Workspace, models: Mode
     for name in scores(rest):
         first, second = (load_file(models.catalog.run_file(n)) for n in (name, name.replace("grid", "whole")))
         assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def states(workspace: Workspace) -> dict[str, str]:
+    return dict(SweepQueue(workspace.place("reports", "grid")).points())
+
+
+def test_the_queue_is_changed_while_it_runs(workspace: Workspace, models: Models) -> None:
+    """Two trainings change places, one is left out, and the report has the rest."""
+    order, queue = [], SweepQueue(workspace.place("reports", "grid"))
+    for event in sweep(job(), workspace, models):
+        if isinstance(event, Begun) and event.what == "sweep":
+            first, second, third, fourth = states(workspace)
+            queue.move(fourth, -1)
+            queue.move(first, -1)
+            queue.skip(second)
+        if isinstance(event, Score):
+            order.append(event.model)
+    assert order == [first, fourth, third]
+    assert states(workspace) == {first: "done", second: "skipped", fourth: "done", third: "done"}
+    rows = read_json(workspace.place("reports", "grid") / "report.json")["rows"]
+    assert [row["run"] for row in rows] == order
+
+
+def test_the_one_that_runs_is_skipped_and_tried_again(workspace: Workspace, models: Models) -> None:
+    queue, skipped, found = SweepQueue(workspace.place("reports", "grid")), "", []
+    for event in sweep(job(ranks=(2,), steps=30), workspace, models):
+        if isinstance(event, Loss) and not skipped:
+            skipped = next(run for run, state in states(workspace).items() if state == "running")
+            queue.skip(skipped)
+        if isinstance(event, Note) and event.text.endswith("was skipped."):
+            queue.retry(skipped)
+            assert models.catalog.run(skipped).steps < 30
+        if isinstance(event, Score):
+            found.append(event.model)
+    assert found[-1] == skipped and set(states(workspace).values()) == {"done"}
+    assert models.catalog.run(skipped).steps == 30
+
+
+def test_what_was_skipped_stays_so_when_the_sweep_goes_on(workspace: Workspace, models: Models) -> None:
+    queue = SweepQueue(workspace.place("reports", "grid"))
+    names = [point.run for point in plan(job(), "grid")]
+    queue.plan(names)
+    queue.skip(names[1])
+    list(sweep(job(), workspace, models))
+    assert states(workspace)[names[1]] == "skipped"
+    assert list(states(workspace).values()).count("done") == 3

@@ -18,6 +18,8 @@ from dreamgui.ui.panel import RunPanel
 from dreamgui.ui.pictures import gallery
 from dreamgui.ui.session import QUIET, owner_of, told
 from dreamgui.ui.stream import JobView, loss_frame
+from dreamgui.ui.tabs.sweep import Sweep
+from dreamgui.ui.tabs.train_live import LiveButtons
 from dreamgui.ui.watch import Updates, Watch
 
 IDLE = "Choose what to train and press Train. The page may be closed meanwhile; the training goes on."
@@ -48,8 +50,10 @@ def create_train_tab(services: Services, watch: Watch, local: bool) -> list[Form
             resume = Resume(services)
             form.fold()
             classes = ClassImages(services, local)
+            several = Sweep(services, form, local)
         with gr.Column(scale=3, min_width=320):
             panel.place_progress()
+            live = LiveButtons(services)
             result = gr.HTML(elem_id="train-result")
             curve = gr.LinePlot(
                 x="step",
@@ -74,12 +78,13 @@ def create_train_tab(services: Services, watch: Watch, local: bool) -> list[Form
                 interactive=False,
                 visible=False,
             )
+            several.place_results()
             class_gallery = classes.place_results()
     panel.runs(form)
     _prefill(services, watch, form, classes.form)
 
     def render(view: JobView) -> Updates:
-        updates = panel.updates(view)
+        updates = panel.updates(view) | live.show(view)
         if view.news(Loss):
             updates[curve] = curve_update(view)
         if view.news(Sampled):
@@ -90,8 +95,9 @@ def create_train_tab(services: Services, watch: Watch, local: bool) -> list[Form
             updates |= resume.show()
         return updates
 
-    watch.attach("train", render, [*panel.outputs, curve, samples, result, *resume.outputs])
+    watch.attach("train", render, [*panel.outputs, *live.outputs, curve, samples, result, *resume.outputs])
     classes.attach(watch, class_gallery)
+    several.attach(watch)
     return [form, classes.form]
 
 
