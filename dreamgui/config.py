@@ -308,6 +308,12 @@ class TrainJob(TrainSettings):
         return self.alpha or float(self.rank)
 
 
+class PreflightJob(TrainJob):
+    """Try one real step of a training: does it fit, how long will it take. Nothing is kept."""
+
+    kind: ClassVar[str] = "preflight"
+
+
 class SweepJob(TrainSettings):
     """Train LoRAs of several ranks and learning rates, and the UNet beside them, from one plan."""
 
@@ -451,7 +457,7 @@ class TokensJob(JobConfig):
 JOBS: dict[str, type[JobConfig]] = {
     job.kind: job
     for job in (
-        CropJob, ConvertJob, ClassImagesJob, TrainJob, SweepJob, CompareJob, ControlJob, DemoJob,
+        CropJob, ConvertJob, ClassImagesJob, TrainJob, PreflightJob, SweepJob, CompareJob, ControlJob, DemoJob,
         ExportJob, MergeJob, ExtractJob, ResizeJob, MixJob, TokensJob,
     )
 }  # fmt: skip

@@ -66,12 +66,12 @@ def train(job: TrainJob, workspace: Workspace, models: Models) -> Iterator[Event
         run.job = run.job.model_copy(update={"class_count": len(files)})
 
     try:
-        with models.train(job.model, _lora(job), job.train_text_encoder) as parts:
+        with models.train(job.model, lora_settings(job), job.train_text_encoder) as parts:
             yield from _learn(job, parts, run, material)
             # Without this reference the manager gets the memory back at once.
             del parts
     except NotEnoughMemory as error:
-        raise NotEnoughMemory(error.what, _smaller(job)) from None
+        raise NotEnoughMemory(error.what, smaller(job)) from None
     yield Saved("run", run.name, run.folder)
 
 
@@ -159,7 +159,8 @@ def _learn(job: TrainJob, parts: Parts, run: TrainedRun, material: Material) -> 
     run.finish(training, parts, log, earlier_seconds + time.monotonic() - began)
 
 
-def _lora(job: TrainJob) -> LoraSettings | None:
+def lora_settings(job: TrainJob) -> LoraSettings | None:
+    """What the job says of its LoRA; None where the whole UNet learns."""
     if job.method == "unet":
         return None
     return LoraSettings(job.rank, job.effective_alpha, job.lora_targets, job.seed, job.dora)
@@ -187,7 +188,7 @@ def _samples(parts: Parts, training: TrainingStep, job: TrainJob, step: int) -> 
             yield Sampled(step, prompt, request.seed, image)
 
 
-def _smaller(job: TrainJob) -> str:
+def smaller(job: TrainJob) -> str:
     """What to change when memory was short, the least harm first."""
     if job.batch_size > 1:
         half, sums = job.batch_size // 2, job.accumulate * 2

@@ -21,6 +21,7 @@ from dreamgui.config import (
     ConvertJob,
     CropJob,
     JobConfig,
+    PreflightJob,
     SweepJob,
     TrainJob,
 )
@@ -38,6 +39,7 @@ ACTIONS: tuple[type[JobConfig], ...] = (
     ConvertJob,
     ClassImagesJob,
     TrainJob,
+    PreflightJob,
     SweepJob,
     CompareJob,
     ControlJob,

@@ -24,6 +24,7 @@ DOING = {
     "convert": "a checkpoint is being converted",
     "class_images": "class images are being drawn",
     "train": "a training is running",
+    "preflight": "one step is being tried",
     "sweep": "a sweep is running",
     "compare": "a comparison is running",
     "control": "a ControlNet drawing is running",

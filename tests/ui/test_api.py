@@ -71,7 +71,18 @@ def test_parameters_are_the_config_models(client: Client, model: type[JobConfig]
 def test_only_actions_are_public(client: Client) -> None:
     api = client.view_api(return_format="dict")
     assert isinstance(api, dict)
-    actions = {"crop", "convert", "class_images", "train", "sweep", "compare", "control", "stop", "status"}
+    actions = {
+        "crop",
+        "convert",
+        "class_images",
+        "train",
+        "preflight",
+        "sweep",
+        "compare",
+        "control",
+        "stop",
+        "status",
+    }
     assert set(api["named_endpoints"]) == {f"/{name}" for name in actions}
     assert not api["unnamed_endpoints"]
 

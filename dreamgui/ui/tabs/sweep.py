@@ -91,7 +91,7 @@ class Sweep:
         return {
             self._results: gr.update(visible=bool(runs)),
             self._table: self._rows(view),
-            self._run: gr.update(choices=runs),
+            self._run: gr.update(choices=[(_short(run, view), run) for run in runs]),
         }
 
     def _changer(self, change: Callable[[SweepQueue, str], None]) -> Callable[[str | None], str]:
@@ -120,8 +120,14 @@ class Sweep:
             told = STATES[state]
             if state == "running" and steps and not view.ending:
                 told = f"step {steps.step}"
-            rows.append((run, told, *_figures(_of(figures, run))))
+            rows.append((_short(run, view), told, *_figures(_of(figures, run))))
         return table(HEADERS, rows)
+
+
+def _short(run: str, view: JobView) -> str:
+    """A training's name without the sweep's in front: r8-lr0.001."""
+    begun = view.all(Begun)
+    return run.removeprefix(f"{begun[0].name}-") if begun else run
 
 
 def _of(figures: dict[str, dict[str, float | None]], run: str) -> dict[str, float | None]:

@@ -19,7 +19,7 @@ from dreamgui.ui.pictures import gallery
 from dreamgui.ui.session import QUIET, owner_of, told
 from dreamgui.ui.stream import JobView, loss_frame
 from dreamgui.ui.tabs.sweep import Sweep
-from dreamgui.ui.tabs.train_live import LiveButtons
+from dreamgui.ui.tabs.train_live import LiveButtons, Preflight
 from dreamgui.ui.watch import Updates, Watch
 
 IDLE = "Choose what to train and press Train. The page may be closed meanwhile; the training goes on."
@@ -49,10 +49,12 @@ def create_train_tab(services: Services, watch: Watch, local: bool) -> list[Form
             panel.place_buttons("Train", stop_label="Stop and keep")
             resume = Resume(services)
             form.fold()
+            preflight = Preflight(services, form)
             classes = ClassImages(services, local)
             several = Sweep(services, form, local)
         with gr.Column(scale=3, min_width=320):
             panel.place_progress()
+            several.place_results()
             live = LiveButtons(services)
             result = gr.HTML(elem_id="train-result")
             curve = gr.LinePlot(
@@ -78,7 +80,6 @@ def create_train_tab(services: Services, watch: Watch, local: bool) -> list[Form
                 interactive=False,
                 visible=False,
             )
-            several.place_results()
             class_gallery = classes.place_results()
     panel.runs(form)
     _prefill(services, watch, form, classes.form)
@@ -98,6 +99,7 @@ def create_train_tab(services: Services, watch: Watch, local: bool) -> list[Form
     watch.attach("train", render, [*panel.outputs, *live.outputs, curve, samples, result, *resume.outputs])
     classes.attach(watch, class_gallery)
     several.attach(watch)
+    preflight.attach(watch)
     return [form, classes.form]
 
 

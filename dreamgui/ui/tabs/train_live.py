@@ -1,4 +1,4 @@
-"""What can be asked of a training that is running: pictures now, a checkpoint now."""
+"""Around a training: one step tried before it, and what can be asked of it while it runs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,36 @@ from typing import Any
 
 import gradio as gr
 
+from dreamgui.config import JobConfig, PreflightJob
 from dreamgui.events import Begun
 from dreamgui.recipes.wishes import SAMPLE, SAVE, Wishes
 from dreamgui.services import Services
+from dreamgui.ui.form import Form, make_config
+from dreamgui.ui.panel import RunPanel
 from dreamgui.ui.session import QUIET
 from dreamgui.ui.stream import JobView, view_of
-from dreamgui.ui.watch import Updates
+from dreamgui.ui.watch import Updates, Watch
+
+IDLE = "Says whether it fits into memory and on the disk, and how long it will take. Nothing is kept."
+
+
+class Preflight:
+    """A folded section: the settings above, tried for a few seconds."""
+
+    def __init__(self, services: Services, training: Form) -> None:
+        self.panel = RunPanel(services, "preflight", "preflight", IDLE)
+        with gr.Accordion("Try one step first", open=False, elem_id="preflight-section"):
+            self.panel.place_buttons("Try one step")
+            self.panel.place_progress()
+
+        def read(*values: Any) -> JobConfig:
+            return make_config(PreflightJob, training.values(*values))
+
+        self.panel.runs(training, read)
+
+    def attach(self, watch: Watch) -> None:
+        """Watch the job."""
+        watch.attach("preflight", self.panel.updates, self.panel.outputs)
 
 
 class LiveButtons:

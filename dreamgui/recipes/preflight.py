@@ -1,0 +1,167 @@
+"""One real step before a training starts: whether it fits, and how long it will take."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from dreamgui.config import PreflightJob
+from dreamgui.data.dataset import Dataset
+from dreamgui.diffusion.batches import Batch
+from dreamgui.diffusion.graph import FastStep
+from dreamgui.diffusion.sample import Draw
+from dreamgui.diffusion.schedule import NoiseSchedule
+from dreamgui.diffusion.step import StepSettings, TrainingStep, recomputed
+from dreamgui.diffusion.text import encode_prompts, tokenize
+from dreamgui.errors import NotEnoughMemory
+from dreamgui.events import Event, Note, Progress, Score
+from dreamgui.recipes.drawn import drawn
+from dreamgui.recipes.lessons import photographs
+from dreamgui.recipes.train import SAMPLE_STEPS, lora_settings, smaller
+from dreamgui.workspace import Workspace
+
+if TYPE_CHECKING:
+    from dreamgui.models.manager import Models, Parts
+
+LABEL = "Trying one step"
+TIMED_STEPS = 3
+STEPS = 1 + TIMED_STEPS
+"""The first is slower than all others: kernels are chosen, the optimizer's state is made."""
+CHECKPOINT_TIMES = 6
+"""A checkpoint holds fp32 weights and two moments of AdamW, in terms of the fp16 file."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was found: seconds a step and a drawn picture, peak memory and disk in bytes (None: not told)."""
+
+    step_seconds: float
+    picture_seconds: float
+    memory_bytes: int | None
+    memory_total_bytes: int | None
+    file_bytes: int
+    checkpoint_bytes: int
+    precision: str
+
+
+def preflight(job: PreflightJob, workspace: Workspace, models: Models) -> Iterator[Event]:
+    """Load everything as a training does, take a few steps at a rate of 0 on noise, draw one picture.
+
+    Nothing is kept. What a training would refuse is refused here with the same sentence.
+
+    Raises:
+        UnknownName, NotEnoughPhotos, BadInput: as :func:`dreamgui.recipes.train.train`.
+        NotEnoughMemory: it doesn't fit; the message names the setting that helps most.
+    """
+    models.catalog.card(job.model)
+    material = photographs(Dataset.load(workspace.find("datasets", job.dataset)), job)
+    yield Progress(LABEL, 0, STEPS + 1)
+    try:
+        with models.train(job.model, lora_settings(job), job.train_text_encoder) as parts:
+            found = yield from _measured(job, parts, models)
+            del parts
+    except NotEnoughMemory as error:
+        raise NotEnoughMemory(error.what, smaller(job)) from None
+    disk_bytes = found.file_bytes + (job.keep_checkpoints + 2) * found.checkpoint_bytes
+    workspace.require_space(disk_bytes)
+    class_count = (job.class_count or 10 * len(material.instance)) if job.prior_preservation else 0
+    for sentence in _told(job, found, class_count, disk_bytes):
+        yield Note(sentence)
+    yield Score("preflight", _figures(job, found, class_count, disk_bytes))
+
+
+def _measured(job: PreflightJob, parts: Parts, models: Models) -> Generator[Event, None, Measured]:
+    if job.gradient_checkpointing:
+        parts.unet.enable_gradient_checkpointing(recomputed)
+    settings = StepSettings(**{name: getattr(job, name) for name in StepSettings.__dataclass_fields__})
+    schedule = NoiseSchedule(parts.scheduler_config, parts.device)
+    text_encoder = parts.text_encoder if job.train_text_encoder else None
+    training = TrainingStep(parts.unet, schedule, parts.dtype, settings, text_encoder)
+    fast, batch = FastStep(training), _noise(job, parts)
+    cuda = parts.device.type == "cuda"
+    if cuda:
+        torch.cuda.reset_peak_memory_stats()
+    seconds = []
+    for number in range(STEPS):
+        began = time.perf_counter()
+        training.read(fast.launch(batch, 0.0).tolist())
+        seconds.append(time.perf_counter() - began)
+        yield Progress(LABEL, number + 1, STEPS + 1)
+    began = time.perf_counter()
+    yield from drawn(parts, [Draw(job.class_prompt, steps=SAMPLE_STEPS)], Progress(LABEL, STEPS, STEPS + 1))
+    picture = time.perf_counter() - began
+    status = models.status()
+    total = sum(weight.numel() for weight in parts.unet.parameters())
+    learning = sum(weight.numel() for weight in training.trained.values())
+    return Measured(
+        step_seconds=min(seconds[1:]),
+        picture_seconds=picture,
+        memory_bytes=torch.cuda.max_memory_allocated() if cuda else None,
+        memory_total_bytes=status["memory_total_bytes"] if cuda else None,
+        file_bytes=2 * (total if job.method == "unet" else learning),
+        checkpoint_bytes=2 * CHECKPOINT_TIMES * learning,
+        precision=str(parts.dtype).removeprefix("torch."),
+    )
+
+
+def _noise(job: PreflightJob, parts: Parts) -> Batch:
+    """A batch of the right shape: as many pictures as a step will have."""
+    size = job.batch_size * job.accumulate
+    count = 2 * size if job.prior_preservation else size
+    side = parts.card.size_px // 2 ** (len(_config(parts.vae).block_out_channels) - 1)
+    text = encode_prompts(parts.text_encoder, parts.tokenizer, [job.instance_prompt])
+    embedded = next(iter(text.values())).float().expand(count, -1, -1).contiguous()
+    tokens = tokenize(parts.tokenizer, job.instance_prompt).to(parts.device).expand(count, -1).contiguous()
+    chance = torch.Generator().manual_seed(0)
+    latents, noise = torch.randn(2, count, 4, side, side, generator=chance).to(parts.device)
+    timesteps = torch.randint(0, 1000, (count,), generator=chance).to(parts.device)
+    return Batch(latents, noise, timesteps, embedded, size, tokens if job.train_text_encoder else None)
+
+
+def _config(module: Any) -> Any:
+    return module.config
+
+
+def _seconds(job: PreflightJob, found: Measured, class_count: int) -> dict[str, float]:
+    """How long each part will take, at most: class images that are there already aren't drawn again."""
+    samples = len(job.sample_prompts) * (job.steps // job.sample_every + 1) if job.sample_every else 0
+    return {
+        "steps": job.steps * found.step_seconds,
+        "class images": class_count * found.picture_seconds * job.class_steps / SAMPLE_STEPS,
+        "samples": samples * found.picture_seconds,
+    }
+
+
+def _told(job: PreflightJob, found: Measured, class_count: int, disk_bytes: int) -> Iterator[str]:
+    times = _seconds(job, found, class_count)
+    parts = ", ".join(f"{name} {_duration(value)}" for name, value in times.items() if value)
+    yield f"It fits. {job.steps} steps of {found.step_seconds:.2f} s: about {_duration(sum(times.values()))} ({parts})."
+    if found.memory_bytes is not None and found.memory_total_bytes:
+        yield (
+            f"Memory at its peak: {found.memory_bytes / 2**30:.1f} GiB of {found.memory_total_bytes / 2**30:.1f} GiB."
+        )
+    yield (
+        f"On the disk: {found.file_bytes / 1e6:.1f} MB for the run, up to {disk_bytes / 1e6:.0f} MB with checkpoints."
+    )
+    yield f"It computes in {found.precision} with the optimizer {job.optimizer!r}, at a rate of {job.effective_learning_rate:g}."
+
+
+def _figures(
+    job: PreflightJob, found: Measured, class_count: int, disk_bytes: int
+) -> dict[str, float | None]:
+    return {
+        "step_seconds": found.step_seconds,
+        "picture_seconds": found.picture_seconds,
+        "seconds": sum(_seconds(job, found, class_count).values()),
+        "memory_bytes": found.memory_bytes,
+        "disk_bytes": disk_bytes,
+    }
+
+
+def _duration(seconds: float) -> str:
+    whole = round(seconds)
+    return f"{whole} s" if whole < 100 else f"{round(whole / 60)} min"
