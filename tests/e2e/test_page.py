@@ -138,9 +138,44 @@ def test_train_with_the_page_closed_and_opened_again(browser: Browser, server: S
     context.close()
 
 
+def test_one_step_is_tried_before(page: Page) -> None:
+    tab(page, "Train")
+    prefilled(page)
+    page.locator("#preflight-section").get_by_text("Try one step first").click()
+    page.locator("#preflight-start").click()
+    done(page, "preflight")
+    expect(page.locator("#preflight-progress")).to_contain_text("It fits.")
+
+
+def test_a_sweep_and_its_queue(page: Page) -> None:
+    """Of three trainings the last is left out while the first runs."""
+    tab(page, "Train")
+    prefilled(page)
+    page.locator("#train-steps input").fill("25")
+    page.locator("#train-more").get_by_text("More settings").click()
+    page.locator("#train-class-count input").first.fill("4")
+    page.locator("#train-sample-every input").fill("0")
+    page.get_by_text("Several at once (sweep)").click()
+    page.locator("#sweep-ranks").locator("input, textarea").fill("2, 4")
+    page.locator("#sweep-learning-rates").locator("input, textarea").fill("1e-3")
+    page.get_by_text("Also train the whole UNet").click()
+    page.locator("#sweep-more").get_by_text("More settings").click()
+    page.locator("#sweep-prompts textarea").fill("a photo of sks woman face")
+    page.locator("#sweep-start").click()
+    expect(page.locator("#sweep-table tbody tr")).to_have_count(3, timeout=LONG)
+    page.locator("#sweep-run input").click()
+    page.get_by_role("option", name="unet").click()
+    page.locator("#sweep-skip").click()
+    expect(page.locator("#sweep-table")).to_contain_text("skipped")
+    done(page, "sweep")
+    rows = page.locator("#sweep-table tbody tr")
+    expect(rows.filter(has_text="done")).to_have_count(2)
+    expect(rows.filter(has_text="skipped")).to_contain_text("unet")
+
+
 def test_compare(page: Page) -> None:
     tab(page, "Compare")
-    choose_all(page, "compare-models")
+    choose_both(page, "compare-models")
     page.locator("#compare-prompts textarea").fill(
         "a photo of sks woman face in the forest\nwith <script>${1}"
     )
@@ -162,7 +197,7 @@ def test_control(page: Page) -> None:
     tab(page, "ControlNet")
     page.locator("#control-image input[type=file]").set_input_files(packaged("skimage", "data/astronaut.png"))
     expect(page.locator("#control-image img")).to_be_visible()
-    choose_all(page, "control-models")
+    choose_both(page, "control-models")
     page.locator("#control-more").get_by_text("More settings").click()
     page.locator("#control-steps input[type=number]").fill("3")
     expect(page.locator("#control-map img")).to_be_visible()
@@ -182,12 +217,10 @@ def test_a_picture_that_cannot_be_read_is_refused_in_a_sentence(page: Page, tmp_
     expect(page.locator("#control-progress .dg-failed")).to_contain_text("broken.png")
 
 
-def choose_all(page: Page, group: str) -> None:
-    """Tick every model."""
-    boxes = page.locator(f"#{group} input[type=checkbox]")
-    expect(boxes).to_have_count(2)
-    for box in boxes.all():
-        box.check()
+def choose_both(page: Page, group: str) -> None:
+    """Tick the base and the one training."""
+    for name in ("portraits", "anna"):
+        page.locator(f"#{group}").get_by_label(name, exact=True).check()
 
 
 def prefilled(page: Page) -> None:
