@@ -18,7 +18,7 @@ from dreamgui.config import CropJob, Framing
 from dreamgui.data.coverage import cover
 from dreamgui.data.crop import Photograph, cut, look_closely, take_in
 from dreamgui.data.dataset import Dataset
-from dreamgui.data.exchange import check_target, export_folder, import_zip, is_export
+from dreamgui.data.exchange import check_target, export, import_zip, is_export
 from dreamgui.data.framing import Placement, inside, least_face_px, placements, plan
 from dreamgui.data.held_out import choose_held_out
 from dreamgui.data.incoming import gather, incoming
@@ -27,6 +27,7 @@ from dreamgui.data.subject import majority
 from dreamgui.data.twins import find_twins
 from dreamgui.data.unpack import Member
 from dreamgui.errors import BadPhoto, NotEnoughPhotos, OutOfRange, StopRequested
+from dreamgui.evaluate.identity import Embedder
 from dreamgui.events import Cropped, Event, Note, Progress, Saved, Skipped
 from dreamgui.workspace import Workspace
 
@@ -74,13 +75,13 @@ def crop(job: CropJob, workspace: Workspace, models: Models) -> Iterator[Event]:
     dataset: Dataset | None = None
     try:
         # Photographs in: checked, faces found, copies kept for later corrections.
-        with incoming(workspace.root / "uploads") as waiting:
+        with incoming(workspace.root / "uploads") as waiting, Embedder() as embed:
             workspace.require_space(sum(2 * path.stat().st_size for path in job.photos if path.is_file()))
             members = gather(job.photos, waiting / "zips")
             paths = [member.path for member in members if member.path and member.path.is_file()]
             workspace.require_space(sum(2 * path.stat().st_size for path in paths))
             photographs: list[Photograph] = []
-            looks = _parallel(partial(_take_in, job, waiting / "photos"), enumerate(members, 1))
+            looks = _parallel(partial(_take_in, job, waiting / "photos", embed), enumerate(members, 1))
             for number, taken in enumerate(looks, 1):
                 yield Progress("Looking for faces", number, len(members))
                 if isinstance(taken, Skipped):
@@ -94,7 +95,7 @@ def crop(job: CropJob, workspace: Workspace, models: Models) -> Iterator[Event]:
                 )
 
             # The person whom most of them show becomes the subject of each.
-            photographs = yield from _agree(job, photographs)
+            photographs = yield from _agree(job, photographs, embed)
             shots, skipped = _choose(job, photographs, shares)
             yield from skipped
             if not shots:
@@ -124,7 +125,7 @@ def crop(job: CropJob, workspace: Workspace, models: Models) -> Iterator[Event]:
                 first_files.setdefault(shot.photograph.kept, entry.file)
                 yield Cropped(entry.source, dataset.path(entry), entry.box, entry.framing, entry.score)
                 yield Progress("Cutting crops", len(dataset.entries), total)
-        yield from _summary(dataset, shares)
+        yield from _summary(dataset, shares, job.hold_out)
     except StopRequested:
         if dataset is None or not dataset.entries:
             raise
@@ -151,19 +152,24 @@ def _parallel(work: Callable[[Item], Result], items: Iterable[Item]) -> Generato
         pool.shutdown(cancel_futures=True)
 
 
-def _take_in(job: CropJob, uploads: Path, numbered: tuple[int, Member]) -> Photograph | Skipped:
+def _take_in(
+    job: CropJob, uploads: Path, embed: Embedder, numbered: tuple[int, Member]
+) -> Photograph | Skipped:
     """A photograph; a bad one becomes its event, so that the others go on."""
     number, member = numbered
     if member.path is None:
         return Skipped(member.name, member.reason)
     least_px = least_face_px(job.size_px, job.max_enlargement)
     try:
-        return take_in(member.path, uploads, number, job.detection_confidence, least_px, member.name)
+        confidence = job.detection_confidence
+        return take_in(member.path, uploads, number, confidence, least_px, member.name, embed)
     except BadPhoto as error:
         return Skipped(member.name, error.what)
 
 
-def _agree(job: CropJob, photographs: Sequence[Photograph]) -> Generator[Event, None, list[Photograph]]:
+def _agree(
+    job: CropJob, photographs: Sequence[Photograph], embed: Embedder
+) -> Generator[Event, None, list[Photograph]]:
     """The photographs with the person of the set as their subject, where there is such a person.
 
     Those in which nobody is surely that person are searched again for smaller faces.
@@ -179,7 +185,7 @@ def _agree(job: CropJob, photographs: Sequence[Photograph]) -> Generator[Event, 
     doubtful = [index for index, shot in enumerate(agreed) if (shot.agreement or 0) < _SURE_AGREEMENT]
     least_px = least_face_px(job.size_px, job.max_enlargement)
     closer = _parallel(
-        lambda index: look_closely(photographs[index], job.detection_confidence, least_px), doubtful
+        lambda index: look_closely(photographs[index], job.detection_confidence, least_px, embed), doubtful
     )
     for done, (index, again) in enumerate(zip(doubtful, closer, strict=True), 1):
         yield Progress("Looking again for the person", done, len(doubtful))
@@ -261,7 +267,7 @@ def _remarks(photograph: Photograph) -> Iterator[Note]:
         yield Note(f"{photograph.source}: the face touches the photograph's edge; better drop its crops.")
 
 
-def _summary(dataset: Dataset, shares: dict[Framing, float]) -> Iterator[Note]:
+def _summary(dataset: Dataset, shares: dict[Framing, float], hold_out: bool) -> Iterator[Note]:
     """What the user should know before training on these crops."""
     crops, sources = len(dataset.entries), len({entry.upload for entry in dataset.entries})
     if crops > sources:
@@ -269,6 +275,8 @@ def _summary(dataset: Dataset, shares: dict[Framing, float]) -> Iterator[Note]:
     if dataset.held_out_photographs:
         names = ", ".join(dataset.held_out_photographs)
         yield Note(f"Set aside to measure likeness, never trained on: {names}.")
+    elif hold_out:
+        yield Note("No photograph is set aside to measure likeness: there are too few for that.")
     adjusted = [entry for entry in dataset.entries if entry.adjustment]
     for entry in adjusted[:_NOTED_ADJUSTMENTS]:
         yield Note(f"{entry.source}, {entry.framing}: {entry.adjustment}.")
@@ -279,7 +287,7 @@ def _summary(dataset: Dataset, shares: dict[Framing, float]) -> Iterator[Note]:
 
 def _copy(dataset: Dataset, out: Path | None) -> Iterator[Event]:
     if out:
-        yield Saved("export", dataset.folder.name, export_folder(dataset, out))
+        yield Saved("export", dataset.folder.name, export(dataset, out))
 
 
 def _import(job: CropJob, workspace: Workspace, out: Path | None) -> Iterator[Event]:

@@ -244,6 +244,20 @@ def test_an_exported_zip_is_imported(mixed: Mixed) -> None:
     assert len(of(Cropped, events)) == len(dataset.entries)
 
 
+def test_the_copy_may_be_a_zip(mixed: Mixed, tmp_path: Path) -> None:
+    """As from the command line: out of a zip, into a zip."""
+    workspace, dataset, _, root = mixed
+    whole, again = export_zip(dataset, tmp_path / "whole.zip"), tmp_path / "again.zip"
+    events = list(stream(workspace, [whole], dataset="there and back", out=again))
+    assert of(Saved, events)[-1] == Saved("export", "there-and-back", again)
+    with zipfile.ZipFile(whole) as one, zipfile.ZipFile(again) as other:
+        assert {n: one.read(n) for n in one.namelist() if n.endswith(".png")} == {
+            n: other.read(n) for n in other.namelist() if n.endswith(".png")
+        }
+    with pytest.raises(BadInput, match="is no exported data set"):
+        next(stream(workspace, [HOPPER], out=root / "more.zip"))
+
+
 def test_nothing_temporary_is_left_and_killed_jobs_are_swept(mixed: Mixed) -> None:
     workspace, dataset, _, _ = mixed
     uploads = workspace.root / "uploads"
@@ -256,11 +270,13 @@ def test_nothing_temporary_is_left_and_killed_jobs_are_swept(mixed: Mixed) -> No
     assert not killed.exists()
 
 
-def test_holding_out_can_be_switched_off_and_needs_six(workspace: Workspace, tmp_path: Path) -> None:
-    files = lookalikes(tmp_path / "few", 6)
-    for photos, settings, aside in ((files, {}, 1), (files, {"hold_out": False}, 0), (files[:5], {}, 0)):
-        saved = of(Saved, list(stream(workspace, photos, size_px=64, **settings)))[0]
-        dataset = Dataset.load(saved.path)
+def test_holding_out_can_be_switched_off_and_needs_three(workspace: Workspace, tmp_path: Path) -> None:
+    files = lookalikes(tmp_path / "few", 3)
+    for photos, settings, aside in ((files, {}, 1), (files, {"hold_out": False}, 0), (files[:2], {}, 0)):
+        events = list(stream(workspace, photos, size_px=64, **settings))
+        dataset = Dataset.load(of(Saved, events)[0].path)
+        said = any("No photograph is set aside" in note.text for note in of(Note, events))
+        assert said == (not aside and not settings)
         assert len(dataset.held_out_photographs) == aside
         assert len(dataset.images()) + len(dataset.held_out()) == len(dataset.entries)
 

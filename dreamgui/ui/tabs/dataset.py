@@ -29,6 +29,7 @@ GUIDE = """<div class="dg-guide"><h2>How it goes</h2><ol>
 <li><span><b>ControlNet.</b> The edges or the pose of a picture lead the drawing.</span></li>
 </ol></div>"""
 IDLE = "Add 10 to 20 photographs of one person, or use the demo's, and press Crop the faces."
+SIZES_PX = (256, 512, 640, 768)
 ADVICE = "Look through the crops, drop bad ones, then go to Train."
 
 
@@ -42,7 +43,7 @@ def create_dataset_tab(services: Services, watch: Watch) -> None:
                 label="Photographs of one person: files, or a zip of them",
                 file_count="multiple",
                 elem_id="dataset-photos",
-                height=130,
+                height=158,
             )
             form.own("photos", photos)
             with gr.Row(elem_classes="dg-buttons"):
@@ -58,15 +59,15 @@ def create_dataset_tab(services: Services, watch: Watch) -> None:
                 )
             with gr.Row():
                 form.show("dataset", max_length=80, min_width=150)
-                form.show("size_px", min_width=150)
+                form.own("size_px", size_chooser(services))
             form.show("instance_prompt")
             panel.place_buttons("Crop the faces", start_id="dataset-crop")
             form.fold()
         with gr.Column(scale=3, min_width=320):
             panel.place_progress()
+            refused = gr.HTML(elem_id="dataset-refused")
             guide = gr.HTML(elem_id="dataset-guide")
             review = Review(services)
-            refused = gr.HTML(elem_id="dataset-refused")
     panel.runs(form)
     folder.upload(lambda files: files, folder, photos, **QUIET)
     demo.click(
@@ -91,6 +92,31 @@ def create_dataset_tab(services: Services, watch: Watch) -> None:
         return updates
 
     watch.attach("crop", render, [*panel.outputs, guide, refused, *review.outputs])
+
+
+def size_chooser(services: Services) -> gr.Dropdown:
+    """The usual sizes and those that the converted models train at; others can be typed."""
+
+    def choices() -> list[tuple[str, int]]:
+        names: dict[int, list[str]] = {size: [] for size in SIZES_PX}
+        for base in services.catalog.bases():
+            names.setdefault(services.catalog.card(base).size_px, []).append(base)
+        return [
+            (f"{size} ({', '.join(bases)})" if bases else str(size), size)
+            for size, bases in sorted(names.items())
+        ]
+
+    field = CropJob.model_fields["size_px"]
+    chooser = gr.Dropdown(
+        choices(),
+        value=field.default,
+        label=field.description,
+        allow_custom_value=True,
+        elem_id="dataset-size-px",
+        min_width=150,
+    )
+    chooser.focus(lambda: gr.update(choices=choices()), None, chooser, **QUIET)
+    return chooser
 
 
 def demo_photographs() -> list[str]:

@@ -43,7 +43,7 @@ class CropEditor:
                 self._photograph = gr.Image(
                     label="Tap where the middle of the crop should be",
                     elem_id="dataset-photograph",
-                    height=300,
+                    height=380,
                     interactive=False,
                     buttons=[],
                     format="webp",
