@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import gradio as gr
@@ -10,6 +11,7 @@ from gradio.utils import get_upload_folder
 
 from dreamgui.assets import asset
 from dreamgui.config import CropJob
+from dreamgui.errors import DreamError
 from dreamgui.events import Cropped, Saved, Skipped
 from dreamgui.services import Services
 from dreamgui.ui.form import Form
@@ -96,27 +98,30 @@ def create_dataset_tab(services: Services, watch: Watch) -> None:
 
 def size_chooser(services: Services) -> gr.Dropdown:
     """The usual sizes and those that the converted models train at; others can be typed."""
-
-    def choices() -> list[tuple[str, int]]:
-        names: dict[int, list[str]] = {size: [] for size in SIZES_PX}
-        for base in services.catalog.bases():
-            names.setdefault(services.catalog.card(base).size_px, []).append(base)
-        return [
-            (f"{size} ({', '.join(bases)})" if bases else str(size), size)
-            for size, bases in sorted(names.items())
-        ]
-
     field = CropJob.model_fields["size_px"]
     chooser = gr.Dropdown(
-        choices(),
+        size_choices(services),
         value=field.default,
         label=field.description,
         allow_custom_value=True,
         elem_id="dataset-size-px",
         min_width=150,
     )
-    chooser.focus(lambda: gr.update(choices=choices()), None, chooser, **QUIET)
+    chooser.focus(lambda: gr.update(choices=size_choices(services)), None, chooser, **QUIET)
     return chooser
+
+
+def size_choices(services: Services) -> list[tuple[str, int]]:
+    """Label and side in pixels, small ones first; a model's own size names the model."""
+    names: dict[int, list[str]] = {size_px: [] for size_px in SIZES_PX}
+    for base in services.catalog.bases():
+        # A model that is damaged, or just deleted, is told of where it is used.
+        with suppress(DreamError):
+            names.setdefault(services.catalog.card(base).size_px, []).append(base)
+    return [
+        (f"{size_px} ({', '.join(bases)})" if bases else str(size_px), size_px)
+        for size_px, bases in sorted(names.items())
+    ]
 
 
 def demo_photographs() -> list[str]:

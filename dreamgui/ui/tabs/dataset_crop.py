@@ -26,6 +26,7 @@ STEPS: dict[str, tuple[str, float, float, float]] = {
     "larger": ("+", 0, 0, GROWTH),
 }
 """Buttons: label, move right and down as a share of the side, factor of the side."""
+STEPS_LINE = "<p>Arrows move the square, \N{MINUS SIGN} and + make it smaller and larger.</p>"
 Action = Callable[..., Any]
 
 
@@ -53,6 +54,7 @@ class CropEditor:
                         name: gr.Button(label, size="sm", min_width=36, elem_id=f"dataset-{name}")
                         for name, (label, *_) in STEPS.items()
                     }
+                gr.HTML(STEPS_LINE, elem_classes="dg-crop-line")
             with gr.Column(scale=2, min_width=240):
                 self._picture = gr.Image(
                     show_label=False, height=140, interactive=False, elem_id="dataset-picture", buttons=[]
