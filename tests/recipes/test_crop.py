@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
@@ -10,6 +11,7 @@ from typing import Any, TypeVar, cast
 import pytest
 from PIL import Image, ImageEnhance
 
+from dreamgui import cli
 from dreamgui.config import CropJob
 from dreamgui.data.dataset import Dataset
 from dreamgui.data.exchange import export_zip
@@ -119,6 +121,14 @@ def test_no_usable_photograph_leaves_nothing_behind(workspace: Workspace, tmp_pa
     (tmp_path / "empty").mkdir()
     with pytest.raises(NotEnoughPhotos, match="Of 0 files none"):
         list(stream(workspace, [tmp_path / "empty"]))
+    assert not workspace.names("datasets") and not workspace.names("uploads")
+
+
+def test_faces_of_which_none_is_large_enough_are_told(workspace: Workspace, tmp_path: Path) -> None:
+    Image.open(ASTRONAUT).convert("RGB").resize((200, 200)).save(tmp_path / "tiny.png")
+    run = stream(workspace, [tmp_path / "tiny.png"], max_enlargement=1.0)
+    with pytest.raises(NotEnoughPhotos, match="None of the 1 faces is usable at 512 pixels"):
+        list(run)
     assert not workspace.names("datasets") and not workspace.names("uploads")
 
 
@@ -279,6 +289,27 @@ def test_holding_out_can_be_switched_off_and_needs_three(workspace: Workspace, t
         assert said == (not aside and not settings)
         assert len(dataset.held_out_photographs) == aside
         assert len(dataset.images()) + len(dataset.held_out()) == len(dataset.entries)
+
+
+def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A row for each photograph, and a folder that tells where each crop comes from."""
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    for file in (ASTRONAUT, HOPPER):
+        shutil.copy(file, photos)
+    (photos / "letter.jpg").write_text("Dear Anna")
+    asked = ["crop", str(photos), "--size-px", "128", "--no-hold-out", "--out", str(out)]
+    assert cli.main(["--home", str(tmp_path / "home"), *asked]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert any(row.startswith("letter.jpg: skipped: letter.jpg is plain text") for row in rows)
+    entries = json.loads((out / "dataset.json").read_text("utf-8"))["entries"]
+    for source in ("astronaut.png", "grace_hopper.jpg"):
+        (first, *_) = [entry for entry in entries if entry["source"] == source]
+        row = f"{source}: {first['framing']} {tuple(first['box'])}, score {first['score']:.2f} -> {first['file']}"
+        assert row in rows
+    (job,) = (tmp_path / "home" / "jobs").glob("*/job.json")
+    given = json.loads(job.read_text("utf-8"))
+    assert given["kind"] == "crop" and CropJob.model_validate(given["job"]).size_px == 128
 
 
 def test_a_taken_folder_for_the_copy_is_refused_at_once(workspace: Workspace, tmp_path: Path) -> None:
