@@ -36,6 +36,7 @@ from dreamgui.workspace import Workspace
 
 NO_MODELS = cast(Models, None)
 SURELY_SEEN_PX = 40
+NEWBORN_SECONDS = 0.3
 
 
 class Memory(threading.Thread):
@@ -56,8 +57,10 @@ class Memory(threading.Thread):
         """Bytes of this process and of those that it started."""
         held = self._process.memory_info().rss
         for child in self._process.children(recursive=True):
+            # For a moment after its start a child still shows its parent's memory as its own.
             with suppress(psutil.NoSuchProcess):
-                held += child.memory_info().rss
+                if time.time() - child.create_time() > NEWBORN_SECONDS:
+                    held += child.memory_info().rss
         return held
 
     def stop(self) -> dict[str, float]:
@@ -212,12 +215,15 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=300, help="in sets of ten; 0 leaves that part out")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    result: dict[str, Any] = {"machine": machine()}
+    result: dict[str, Any] = {}
+    if options.out and options.out.exists():
+        # What is left out this time stays as it was measured.
+        result = json.loads(options.out.read_text(encoding="utf-8"))
     parts = (("speed", speed, options.photographs), ("scenes", scenes, options.scenes))
     for name, part, count in parts:
         if count:
             with tempfile.TemporaryDirectory() as folder:
-                result[name] = part(count, Path(folder))
+                result[name] = {"machine": machine(), **part(count, Path(folder))}
             print(json.dumps({name: result[name]}, indent=1), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         result["shared_photographs"] = shared_photographs(Path(folder))

@@ -35,9 +35,9 @@ SIZES_PX = (256, 512, 640, 768)
 ADVICE = "Look through the crops, drop bad ones, then go to Train."
 
 
-def create_dataset_tab(services: Services, watch: Watch) -> None:
-    """The tab's widgets and listeners."""
-    form = Form(CropJob, services, "dataset")
+def create_dataset_tab(services: Services, watch: Watch, local: bool) -> None:
+    """The tab's widgets and listeners; ``local`` allows a copy into a folder of this machine."""
+    form = Form(CropJob, services, "dataset", local)
     panel = RunPanel(services, "crop", "dataset", IDLE, ADVICE)
     with gr.Row(elem_classes="dg-columns"):
         with gr.Column(scale=2, min_width=320):
