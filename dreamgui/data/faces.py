@@ -127,14 +127,16 @@ def _second_look(image: Image.Image, proposal: Face, min_confidence: float) -> F
     left, top = max(0, round(x - reach)), max(0, round(y - reach))
     right, bottom = min(image.width, round(x + reach)), min(image.height, round(y + reach))
     view = image.crop((left, top, right, bottom))
-    seen = [_look(view, min_confidence, (number,)) for number in range(len(_FILES))]
+    scale = max(1.0, max(view.size) / _VIEW_PX)
+    small = _smaller(view, scale)
+    seen = [_look(small, min_confidence, (number,)) for number in range(len(_FILES))]
     found = merge([face for faces in seen for face in faces])
     if not found:
         return None
     doubtful = proposal.score < convincing
     if doubtful and (found[0].score < convincing or not all(seen)):
         return None
-    return found[0].moved(left, top)
+    return found[0].moved(0, 0, scale).moved(left, top)
 
 
 def merge(faces: list[Face]) -> list[Face]:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, TypeVar
 from PIL import Image
 
 from dreamgui.config import CropJob, Framing
-from dreamgui.data.coverage import cover
 from dreamgui.data.crop import Photograph, cut, look_closely, take_in
 from dreamgui.data.dataset import Dataset
 from dreamgui.data.exchange import check_target, export, import_zip, is_export
@@ -29,6 +28,7 @@ from dreamgui.data.unpack import Member
 from dreamgui.errors import BadPhoto, NotEnoughPhotos, OutOfRange, StopRequested
 from dreamgui.evaluate.identity import Embedder
 from dreamgui.events import Cropped, Event, Note, Progress, Saved, Skipped
+from dreamgui.recipes.crop_remarks import remarks, summary
 from dreamgui.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 _READERS = 2
 """Photographs in memory at a time: more would be faster, but one of 100 megapixels takes 300 MB."""
-_NOTED_ADJUSTMENTS = 5
 _SURE_AGREEMENT = 0.5
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -116,7 +115,7 @@ def crop(job: CropJob, workspace: Workspace, models: Models) -> Iterator[Event]:
             )
         total, first_files = sum(len(shot.placements) for shot in shots), dict[Path, str]()
         for shot, cuts in zip(shots, _parallel(partial(_cut, job.size_px), shots), strict=True):
-            yield from _remarks(shot.photograph)
+            yield from remarks(shot.photograph)
             for placement, (picture, quality) in zip(shot.placements, cuts, strict=True):
                 if shot.twin is not None:
                     twin = first_files.get(uploads / photographs[shot.twin].kept.name, "")
@@ -125,7 +124,7 @@ def crop(job: CropJob, workspace: Workspace, models: Models) -> Iterator[Event]:
                 first_files.setdefault(shot.photograph.kept, entry.file)
                 yield Cropped(entry.source, dataset.path(entry), entry.box, entry.framing, entry.score)
                 yield Progress("Cutting crops", len(dataset.entries), total)
-        yield from _summary(dataset, shares, job.hold_out)
+        yield from summary(dataset, shares, job.hold_out)
     except StopRequested:
         if dataset is None or not dataset.entries:
             raise
@@ -255,34 +254,6 @@ def _shares(job: CropJob) -> dict[Framing, float]:
             "Lower one of the two; what is left is for full figures.",
         )
     return {"close-up": job.close_up_share, "medium": job.medium_share, "full": max(0.0, full)}
-
-
-def _remarks(photograph: Photograph) -> Iterator[Note]:
-    if photograph.agreement == 0:
-        yield Note(f"{photograph.source}: someone else? Nobody in it looks like the person of the others.")
-    if photograph.others:
-        why = "the person of the set" if photograph.agreement else "the largest and most central one"
-        yield Note(f"{photograph.source}: {len(photograph.faces)} faces; {why} was taken.")
-    if photograph.touches_edge:
-        yield Note(f"{photograph.source}: the face touches the photograph's edge; better drop its crops.")
-
-
-def _summary(dataset: Dataset, shares: dict[Framing, float], hold_out: bool) -> Iterator[Note]:
-    """What the user should know before training on these crops."""
-    crops, sources = len(dataset.entries), len({entry.upload for entry in dataset.entries})
-    if crops > sources:
-        yield Note(f"{sources} photographs gave {crops} crops, some two or three of different framing.")
-    if dataset.held_out_photographs:
-        names = ", ".join(dataset.held_out_photographs)
-        yield Note(f"Set aside to measure likeness, never trained on: {names}.")
-    elif hold_out:
-        yield Note("No photograph is set aside to measure likeness: there are too few for that.")
-    adjusted = [entry for entry in dataset.entries if entry.adjustment]
-    for entry in adjusted[:_NOTED_ADJUSTMENTS]:
-        yield Note(f"{entry.source}, {entry.framing}: {entry.adjustment}.")
-    if (further := len(adjusted) - _NOTED_ADJUSTMENTS) > 0:
-        yield Note(f"Further crops moved or made smaller to stay inside their photographs: {further}.")
-    yield from (Note(sentence) for sentence in cover(dataset.entries, shares).advice)
 
 
 def _copy(dataset: Dataset, out: Path | None) -> Iterator[Event]:
