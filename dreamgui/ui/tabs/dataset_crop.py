@@ -26,7 +26,10 @@ STEPS: dict[str, tuple[str, float, float, float]] = {
     "larger": ("+", 0, 0, GROWTH),
 }
 """Buttons: label, move right and down as a share of the side, factor of the side."""
-STEPS_LINE = "<p>Arrows move the square, \N{MINUS SIGN} and + make it smaller and larger.</p>"
+STEPS_LINE = (
+    "<p>Tap the photograph where the middle of the square should be. Arrows move it, \N{MINUS SIGN} and + make "
+    "it smaller and larger.</p>"
+)
 Action = Callable[..., Any]
 
 
@@ -42,7 +45,8 @@ class CropEditor:
         with gr.Group(visible=False, elem_id="dataset-edit") as self._panel, gr.Row():
             with gr.Column(scale=3, min_width=280) as self._place:
                 self._photograph = gr.Image(
-                    label="Tap where the middle of the crop should be",
+                    label="The photograph, dark outside the crop",
+                    show_label=False,  # it would hide the top of the picture
                     elem_id="dataset-photograph",
                     height=380,
                     interactive=False,
