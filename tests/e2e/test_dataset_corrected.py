@@ -15,6 +15,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from dreamgui.data.dataset import Dataset
+from dreamgui.data.framing import placements
 from tests.e2e.conftest import Server
 from tests.e2e.test_page import HOPPER, done, open_page, packaged
 
@@ -113,6 +114,17 @@ def test_a_box_is_put_where_the_photograph_is_tapped(page: Page, dataset: Datase
     assert entry.box[:2] == (0, 0) and entry.box[2] == smaller.box[2] - smaller.box[0]
     assert "to stay inside the photograph" in entry.adjustment
     expect(page.locator("#dataset-crop-line")).to_contain_text("to stay inside the photograph")
+
+
+def test_another_framing_is_chosen(page: Page, dataset: Dataset) -> None:
+    before = again(dataset).entries[-1]
+    allowed = {option.framing for option in placements(before.face, [], before.photo_size, SIZE_PX, 1.5)}
+    (wish, *_) = sorted(allowed - {before.framing})
+    select(page, len(dataset.entries) - 1, before.source)
+    page.locator("#dataset-framing").get_by_text(wish, exact=True).click()
+    entry = _until(lambda: again(dataset).entries[-1], lambda entry: entry.framing == wish)
+    assert entry.box != before.box and Image.open(dataset.path(entry)).size == (SIZE_PX, SIZE_PX)
+    expect(crops(page).last).to_contain_text(wish)
 
 
 def test_captions_reach_all_files(page: Page, dataset: Dataset) -> None:
