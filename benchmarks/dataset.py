@@ -16,6 +16,7 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,21 +36,32 @@ from dreamgui.workspace import Workspace
 
 NO_MODELS = cast(Models, None)
 SURELY_SEEN_PX = 40
+NEWBORN_SECONDS = 0.3
 
 
 class Memory(threading.Thread):
-    """The most memory that this process held, in MB above its start, and for each third of the time."""
+    """The most memory that this process and its children held, in MB above its start, and for each third of the time."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self._process = psutil.Process()
-        self._idle = self._process.memory_info().rss
+        self._idle = self._held()
         self._samples: list[float] = []
         self._done = threading.Event()
 
     def run(self) -> None:
         while not self._done.wait(0.05):
-            self._samples.append((self._process.memory_info().rss - self._idle) / 1e6)
+            self._samples.append((self._held() - self._idle) / 1e6)
+
+    def _held(self) -> int:
+        """Bytes of this process and of those that it started."""
+        held = self._process.memory_info().rss
+        for child in self._process.children(recursive=True):
+            # For a moment after its start a child still shows its parent's memory as its own.
+            with suppress(psutil.NoSuchProcess):
+                if time.time() - child.create_time() > NEWBORN_SECONDS:
+                    held += child.memory_info().rss
+        return held
 
     def stop(self) -> dict[str, float]:
         self._done.set()
@@ -85,7 +97,8 @@ def speed(count: int, folder: Path) -> dict[str, Any]:
     """Crop large photographs; the detectors' start is part of the time."""
     photographs = large_photographs(count, folder / "large")
     load = os.getloadavg()[0]
-    memory, began, used = Memory(), time.perf_counter(), time.process_time()
+    memory, began, used = Memory(), time.perf_counter(), cpu_seconds()
+    busy = busy_seconds()
     memory.start()
     last, longest_gap, counts = began, 0.0, {"cropped": 0, "skipped": 0}
     for event in crop(CropJob(photos=(photographs,)), Workspace(folder / "home"), NO_MODELS):
@@ -93,16 +106,29 @@ def speed(count: int, folder: Path) -> dict[str, Any]:
             longest_gap, last = max(longest_gap, time.perf_counter() - last), time.perf_counter()
         counts["cropped"] += isinstance(event, Cropped)
         counts["skipped"] += isinstance(event, Skipped)
+    seconds, own, all_programs = time.perf_counter() - began, cpu_seconds() - used, busy_seconds() - busy
     return {
         "photographs": count,
         "mean_file_mb": round(sum(file.stat().st_size for file in photographs.iterdir()) / count / 1e6, 1),
-        "seconds": round(time.perf_counter() - began, 1),
-        "cpu_seconds": round(time.process_time() - used, 1),
+        "seconds": round(seconds, 1),
+        "cpu_seconds": round(own, 1),
+        "cpu_seconds_of_other_programs": round(all_programs - own, 1),
         "load_of_others_before": round(load, 1),
         "longest_wait_for_progress_seconds": round(longest_gap, 1),
         **counts,
         "memory_above_start": memory.stop(),
     }
+
+
+def cpu_seconds() -> float:
+    """Of this process and of the children that it has seen end."""
+    return sum(os.times()[:4])
+
+
+def busy_seconds() -> float:
+    """CPU seconds of the whole machine since it started, all programs together."""
+    times = psutil.cpu_times()
+    return sum(times) - times.idle - getattr(times, "iowait", 0)
 
 
 def matches(found: Box, truth: Box) -> bool:
@@ -198,12 +224,15 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=300, help="in sets of ten; 0 leaves that part out")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
-    result: dict[str, Any] = {"machine": machine()}
+    result: dict[str, Any] = {}
+    if options.out and options.out.exists():
+        # What is left out this time stays as it was measured.
+        result = json.loads(options.out.read_text(encoding="utf-8"))
     parts = (("speed", speed, options.photographs), ("scenes", scenes, options.scenes))
     for name, part, count in parts:
         if count:
             with tempfile.TemporaryDirectory() as folder:
-                result[name] = part(count, Path(folder))
+                result[name] = {"machine": machine(), **part(count, Path(folder))}
             print(json.dumps({name: result[name]}, indent=1), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         result["shared_photographs"] = shared_photographs(Path(folder))

@@ -133,7 +133,9 @@ class CropJob(JobConfig):
     hold_out: bool = knob(
         True, "Set one photograph in eight aside, never trained on, to measure likeness", fold=True
     )
-    out: OptionalFolder = knob(None, "Folder that gets a copy of the data set (empty: none)", fold=True)
+    out: OptionalFolder = knob(
+        None, "Folder, or .zip file, that gets a copy of the data set (empty: none)", fold=True
+    )
 
 
 class ConvertJob(JobConfig):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dreamgui.config import Framing
 from dreamgui.data.entry import Entry
 from dreamgui.data.framing import FRAMINGS, LEAST_CROPS
-from dreamgui.data.quality import LIGHTS, TURNS, Light, Turn
+from dreamgui.data.quality import LEAST_FACE_PX, LIGHTS, TURNS, Light, Turn
 
 DEFAULT_SHARES: dict[Framing, float] = {"close-up": 0.4, "medium": 0.4, "full": 0.2}
 _NAMED = 5
@@ -108,20 +108,35 @@ def _lights(coverage: Coverage, total: int) -> list[str]:
 
 
 def _to_drop(used: Sequence[Entry]) -> list[str]:
+    """A sentence for each doubt, with the crops that it concerns."""
     there = {entry.file for entry in used}
-    sentences = []
+    concerned: dict[tuple[str, str], list[str]] = {}
     for entry in used:
-        quality = entry.quality
-        doubts = [
-            doubt
-            for doubt in entry.warnings
-            if not doubt.startswith("the face is dark") and not doubt.startswith("the face is bright")
-        ]
-        if quality and quality.twin and quality.twin not in there:
-            doubts = [doubt for doubt in doubts if quality.twin not in doubt]
-        if doubts:
-            sentences.append(
-                f"Look at {entry.file} ({entry.source}) and drop it if it is so: {', '.join(doubts)}."
-            )
-    further = len(sentences) - _NAMED
-    return sentences[:_NAMED] + ([f"{further} more crops have such doubts."] if further > 0 else [])
+        for doubt in _doubts(entry, there):
+            concerned.setdefault(doubt, []).append(f"{entry.file} ({entry.source})")
+    return [f"{_listed(names)} {doubt[len(names) > 1]}" for doubt, names in concerned.items()]
+
+
+def _doubts(entry: Entry, there: Container[str]) -> Iterator[tuple[str, str]]:
+    """What speaks against a crop, said of one and of several; a twin counts only while it is in use."""
+    if entry.someone_else:
+        yield "may show someone else: drop it if so.", "may show someone else: drop those that do."
+    if (quality := entry.quality) is None:
+        return
+    if quality.is_blurred:
+        yield "is blurred: drop it, or add a sharper one.", "are blurred: drop them, or add sharper ones."
+    if quality.is_spoilt_by_light:
+        yield f"is too {quality.light}: drop it.", f"are too {quality.light}: drop them."
+    if quality.is_small:
+        small = f"a face of less than {LEAST_FACE_PX} pixels: drop"
+        yield f"has {small} it.", f"have {small} them."
+    if quality.twin and quality.twin in there:
+        same = f"nearly the same as {quality.twin}: keep one of them."
+        yield f"is {same}", f"are {same}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    further = len(names) - _NAMED
+    if further > 0:
+        return f"{', '.join(names[:_NAMED])} and {further} more"
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from dreamgui.evaluate.identity import embed_face
 LEAST_FACE_PX = 24.0
 _VIEW_PX = 1500
 _FIRST_LOOK = 0.05
+Embed = Callable[[Image.Image, Face], np.ndarray | None]
 _MOST_EMBEDDED = 12
 
 
@@ -80,6 +81,7 @@ def take_in(
     min_confidence: float,
     least_face_px: float = LEAST_FACE_PX,
     name: str = "",
+    embed: Embed = embed_face,
 ) -> Photograph:
     """Read a photograph, find its faces, choose the most prominent one and keep a copy without metadata.
 
@@ -90,6 +92,7 @@ def take_in(
         min_confidence: least score of a face, 0.1..1.
         least_face_px: smaller faces need not be found.
         name: what to call the photograph; its file's name unless given.
+        embed: gives a face's embedding.
 
     Raises:
         BadPhoto: it can't be read, or shows no face.
@@ -110,22 +113,26 @@ def take_in(
             "or more).",
             "Choose a photograph that shows the face larger, or lower the confidence.",
         )
-    return _photograph(name, kept, view, faces, perceptual_hash(view.image))
+    return _photograph(name, kept, view, faces, perceptual_hash(view.image), embed)
 
 
-def look_closely(photograph: Photograph, min_confidence: float, least_face_px: float) -> Photograph:
+def look_closely(
+    photograph: Photograph, min_confidence: float, least_face_px: float, embed: Embed = embed_face
+) -> Photograph:
     """The same photograph with all of its faces down to this size, found in all of its pixels."""
     view = load_view(photograph.kept, name=photograph.source)
     faces = detect_faces(view.image, min_confidence, least_face_px) or list(photograph.faces)
-    return _photograph(photograph.source, photograph.kept, view, faces, photograph.mark)
+    return _photograph(photograph.source, photograph.kept, view, faces, photograph.mark, embed)
 
 
-def _photograph(name: str, kept: Path, view: View, faces: Sequence[Face], mark: int) -> Photograph:
+def _photograph(
+    name: str, kept: Path, view: View, faces: Sequence[Face], mark: int, embed: Embed
+) -> Photograph:
     subject = choose_subject(faces, view.size)
     others = tuple(face for face in faces if face is not subject)
     largest = sorted((subject, *others), key=lambda face: -face.size_px)[:_MOST_EMBEDDED]
     embeddings = tuple(
-        embed_face(view.image, face.moved(0, 0, 1 / view.scale)) if face in largest else None
+        embed(view.image, face.moved(0, 0, 1 / view.scale)) if face in largest else None
         for face in (subject, *others)
     )
     return Photograph(name, kept, view.size, subject, others, embeddings, mark)

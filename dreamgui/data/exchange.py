@@ -45,12 +45,17 @@ def export_zip(dataset: Dataset, target: Path) -> Path:
 
 
 def check_target(target: Path) -> Path:
-    """The absolute path of a folder that an export may fill: a new or empty one, or an earlier export.
+    """The absolute path of a folder or zip file that an export may fill: a new or empty one, or an earlier
+    export.
 
     Raises:
-        BadInput: it is a file, or holds something else.
+        BadInput: it is another file, or holds something else.
     """
     target = target.expanduser().absolute()
+    if _is_for_zip(target):
+        if target.exists() and not is_export(target):
+            raise BadInput(f"{target} exists and is no exported data set.", "Name a new file.")
+        return target
     try:
         taken = target.exists() and any(target.iterdir())
         kind = type(json.loads((target / _SHEET).read_bytes()).get("entries")) if taken else list
@@ -61,6 +66,23 @@ def check_target(target: Path) -> Path:
     if kind is not list:
         raise BadInput(f"The folder {target} holds other files.", "Name a new folder.")
     return target
+
+
+def export(dataset: Dataset, target: Path) -> Path:
+    """Write the data set as one zip where the target is called so, else as a folder.
+
+    Returns:
+        The absolute path of what was written.
+
+    Raises:
+        BadInput: the target is taken by something else.
+    """
+    target = check_target(target)
+    return export_zip(dataset, target) if _is_for_zip(target) else export_folder(dataset, target)
+
+
+def _is_for_zip(target: Path) -> bool:
+    return target.suffix.lower() == ".zip"
 
 
 def export_folder(dataset: Dataset, target: Path) -> Path:

@@ -83,11 +83,7 @@ def detect_faces(
     for side in _tile_sides(image.size, least_px):
         if faces and least_px is None:
             break
-        proposals: list[Face] = []
-        for x, y in _tiles(image.size, side):
-            tile = image.crop((x, y, x + side, y + side))
-            seen = _look(tile, min(_PROPOSAL, min_confidence), _FULL_RANGE)
-            proposals += [face.moved(x, y) for face in seen]
+        proposals = _through_tiles(image, side, min(_PROPOSAL, min_confidence))
         new = [face for face in proposals if all(_overlap(face.box, o.box) < _SAME_FACE_IOU for o in faces)]
         faces = merge(faces + _sure(image, new, min_confidence))
     return faces
@@ -106,6 +102,18 @@ def _tile_sides(size: tuple[int, int], least_px: float | None) -> Iterator[int]:
         yield side
 
 
+def _through_tiles(image: Image.Image, side: int, min_confidence: float) -> list[Face]:
+    """What the full-range detector sees in overlapping squares; made smaller once for all of them."""
+    scale = max(1.0, side / _VIEW_PX)
+    view = _smaller(image, scale)
+    tile_px = min(round(side / scale), *view.size)
+    found: list[Face] = []
+    for x, y in _tiles(view.size, tile_px):
+        seen = _look(view.crop((x, y, x + tile_px, y + tile_px)), min_confidence, _FULL_RANGE)
+        found += [face.moved(x, y).moved(0, 0, scale) for face in seen]
+    return found
+
+
 def _sure(image: Image.Image, proposals: list[Face], min_confidence: float) -> list[Face]:
     """The proposals that hold at the second look, merged again as two of them may turn out to be one face."""
     faces = (_second_look(image, proposal, min_confidence) for proposal in merge(proposals))
@@ -119,14 +127,16 @@ def _second_look(image: Image.Image, proposal: Face, min_confidence: float) -> F
     left, top = max(0, round(x - reach)), max(0, round(y - reach))
     right, bottom = min(image.width, round(x + reach)), min(image.height, round(y + reach))
     view = image.crop((left, top, right, bottom))
-    seen = [_look(view, min_confidence, (number,)) for number in range(len(_FILES))]
+    scale = max(1.0, max(view.size) / _VIEW_PX)
+    small = _smaller(view, scale)
+    seen = [_look(small, min_confidence, (number,)) for number in range(len(_FILES))]
     found = merge([face for faces in seen for face in faces])
     if not found:
         return None
     doubtful = proposal.score < convincing
     if doubtful and (found[0].score < convincing or not all(seen)):
         return None
-    return found[0].moved(left, top)
+    return found[0].moved(0, 0, scale).moved(left, top)
 
 
 def merge(faces: list[Face]) -> list[Face]:
@@ -161,8 +171,7 @@ def _tiles(size: tuple[int, int], side: int) -> Iterator[tuple[int, int]]:
 def _look(image: Image.Image, min_confidence: float, which: Sequence[int] = (0, 1)) -> list[Face]:
     """Detectors over the whole picture, made smaller first: their inputs are small anyway."""
     scale = max(1.0, max(image.size) / _VIEW_PX)
-    view_size = (max(1, round(image.width / scale)), max(1, round(image.height / scale)))
-    view = image.resize(view_size, Image.Resampling.BILINEAR, reducing_gap=1.01)
+    view = _smaller(image, scale)
     pixels = np.ascontiguousarray(view if view.mode == "RGB" else view.convert("RGB"))
     with _LOCK:
         detectors = _detectors()
@@ -171,6 +180,11 @@ def _look(image: Image.Image, min_confidence: float, which: Sequence[int] = (0, 
     return merge(
         [face.moved(0, 0, scale) for face in faces if face is not None and face.score >= min_confidence]
     )
+
+
+def _smaller(image: Image.Image, scale: float) -> Image.Image:
+    size = (max(1, round(image.width / scale)), max(1, round(image.height / scale)))
+    return image if scale == 1 else image.resize(size, Image.Resampling.BILINEAR, reducing_gap=1.01)
 
 
 def _detect(detector: Any, pixels: np.ndarray) -> list[Any]:

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from dreamgui.data.framing import Placement
 
-LEAST_PHOTOGRAPHS = 6
+LEAST_PHOTOGRAPHS = 3
 _ONE_IN, _MOST = 8, 3
 
 
 def how_many(photographs: int) -> int:
-    """One in eight, at least one and at most three; none of fewer than six, as all are needed."""
+    """One in eight, at least one and at most three; none of one or two, as all are needed."""
     return 0 if photographs < LEAST_PHOTOGRAPHS else max(1, min(_MOST, photographs // _ONE_IN))
 
 

@@ -47,14 +47,29 @@ class Quality(BaseModel):
     twin: str = ""
 
     @property
+    def is_blurred(self) -> bool:
+        """Whether the face lacks detail."""
+        return self.sharpness < LEAST_SHARPNESS
+
+    @property
+    def is_spoilt_by_light(self) -> bool:
+        """Whether much of a dark or bright face is black or white."""
+        return self.light != "even" and self.clipped > _BURNT_OUT
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the photograph had few pixels of the face."""
+        return self.face_px < LEAST_FACE_PX
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What speaks against the crop, in a few words each."""
         found = []
-        if self.sharpness < LEAST_SHARPNESS:
+        if self.is_blurred:
             found.append("blurred")
         if self.light != "even":
-            found.append(f"the face is {'too ' * (self.clipped > _BURNT_OUT)}{self.light}")
-        if self.face_px < LEAST_FACE_PX:
+            found.append(f"the face is {'too ' * self.is_spoilt_by_light}{self.light}")
+        if self.is_small:
             found.append(f"a face of only {self.face_px:.0f} pixels")
         if self.twin:
             found.append(f"nearly the same as {self.twin}")

@@ -19,7 +19,7 @@ _SAME_DISTANCE = 0.35
 
 def perceptual_hash(image: Image.Image) -> int:
     """64 bits that stay nearly the same when a picture is made smaller, compressed, or a bit lighter."""
-    small = image.convert("L").resize((_VIEW_PX, _VIEW_PX), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    small = image.resize((_VIEW_PX, _VIEW_PX), Image.Resampling.BILINEAR, reducing_gap=2.0).convert("L")
     waves = _cosines() @ np.asarray(small, np.float64) @ _cosines().T
     low = waves[:_LOW, :_LOW].ravel()
     # The first is the mean brightness, far above all others.

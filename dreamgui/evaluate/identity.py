@@ -7,6 +7,8 @@ one person lie less than about 0.6 apart.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterable
 from functools import cache
@@ -20,10 +22,15 @@ from PIL import Image
 
 from dreamgui.data.faces import Face, detect_faces
 from dreamgui.errors import BadPhoto, Damaged
+from dreamgui.evaluate.identity_child import CHIP_PX
 
 SAME_PERSON_DISTANCE = 0.6
 """Below this distance two photographs show the same person, says the network's author."""
+EMBEDDING_BYTES = 128 * 4
 _MARGIN = 1.0
+_CHIP_PADDING = 0.25
+_NETWORK = "dlib_face_recognition_resnet_model_v1.dat"
+_CHILD = Path(__file__).with_name("identity_child.py")
 _LOCK = threading.Lock()
 
 
@@ -39,18 +46,83 @@ def embed_face(image: Image.Image, face: Face | None = None) -> np.ndarray | Non
     """
     if face is None:
         face = max(detect_faces(image), key=lambda found: found.size_px, default=None)
-    if face is None:
-        return None
-    rectangle, predictor, network = _dlib_models()
+    return None if face is None else _embed_here(face_chip(image, face))
+
+
+def face_chip(image: Image.Image, face: Face) -> np.ndarray:
+    """A face turned upright and brought to the size that the network looks at: [150, 150, 3] bytes."""
     # The network looks at little more than the face; all of a large photograph would only be copied.
     margin = round(face.size_px * _MARGIN)
     left, top = max(0, round(face.box[0]) - margin), max(0, round(face.box[1]) - margin)
     right, bottom = (round(face.box[2]) + margin, round(face.box[3]) + margin)
     around = image.crop((left, top, min(image.width, right), min(image.height, bottom)))
     pixels = np.ascontiguousarray(around.convert("RGB"))
-    box = rectangle(*(round(value) for value in face.moved(-left, -top).box))
     with _LOCK:
-        return np.asarray(network.compute_face_descriptor(pixels, predictor(pixels, box)), np.float32)
+        dlib, predictor = _dlib(), _predictor()
+        box = dlib.rectangle(*(round(value) for value in face.moved(-left, -top).box))
+        return dlib.get_face_chip(pixels, predictor(pixels, box), CHIP_PX, _CHIP_PADDING)
+
+
+def _embed_here(chip: np.ndarray) -> np.ndarray:
+    with _LOCK:
+        return np.asarray(_network().compute_face_descriptor(chip), np.float32)
+
+
+class Embedder:
+    """:func:`embed_face` for many faces, computed beside this process; to be used in a ``with`` block.
+
+    The child process starts with the first face and ends with the block. Safe to call from several threads;
+    the embeddings are the same to the last bit.
+    """
+
+    def __init__(self) -> None:
+        self._child: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Embedder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._child is not None:
+            self._child.communicate()
+
+    def __call__(self, image: Image.Image, face: Face) -> np.ndarray:
+        """The embedding [128] float32 of a face in an RGB picture.
+
+        Raises:
+            Damaged: the child process can't start, or was ended.
+        """
+        chip = np.ascontiguousarray(face_chip(image, face)).tobytes()
+        with self._lock:
+            try:
+                answer = self._ask(chip)
+            except OSError as error:
+                raise _no_answer(str(error)) from error
+        if len(answer) != EMBEDDING_BYTES:
+            raise _no_answer("it ended early")
+        return np.frombuffer(answer, np.float32)
+
+    def _ask(self, chip: bytes) -> bytes:
+        if self._child is None:
+            # Out of the terminal's group: Ctrl-C is for the parent, which ends the child when it is done.
+            self._child = subprocess.Popen(
+                [sys.executable, "-P", str(_CHILD), _model_file(_NETWORK)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        assert self._child.stdin is not None and self._child.stdout is not None
+        self._child.stdin.write(chip)
+        self._child.stdin.flush()
+        return self._child.stdout.read(EMBEDDING_BYTES)
+
+
+def _no_answer(why: str) -> Damaged:
+    return Damaged(
+        f"The process that compares faces gave no answer: {why}.",
+        "Close other programs if memory is short, and try again.",
+    )
 
 
 class Likeness:
@@ -86,21 +158,30 @@ class Likeness:
 
 
 @cache
-def _dlib_models() -> tuple[Any, Any, Any]:
-    """dlib's rectangle, the 5-point landmark predictor and the network, from face-recognition-models' files.
+def _dlib() -> Any:
+    return import_module("dlib")
+
+
+@cache
+def _predictor() -> Any:
+    """Finds five landmarks, by which a face is turned upright."""
+    return _dlib().shape_predictor(_model_file("shape_predictor_5_face_landmarks.dat"))
+
+
+@cache
+def _network() -> Any:
+    return _dlib().face_recognition_model_v1(_model_file(_NETWORK))
+
+
+def _model_file(name: str) -> str:
+    """A file of face-recognition-models.
 
     That package is located without being imported, as its ``__init__`` needs ``pkg_resources``, which new
     setuptools no longer has.
     """
-    dlib: Any = import_module("dlib")
     spec = find_spec("face_recognition_models")
     if spec is None or not spec.origin:
         raise Damaged(
             "The package face-recognition-models isn't installed.", "Install requirements.txt again."
         )
-    folder = Path(spec.origin).parent / "models"
-    return (
-        dlib.rectangle,
-        dlib.shape_predictor(str(folder / "shape_predictor_5_face_landmarks.dat")),
-        dlib.face_recognition_model_v1(str(folder / "dlib_face_recognition_resnet_model_v1.dat")),
-    )
+    return str(Path(spec.origin).parent / "models" / name)

@@ -77,7 +77,7 @@ def class_job(training: TrainSettings, photographs: int) -> ClassImagesJob:
     shared = ClassImagesJob.model_fields.keys() & type(training).model_fields.keys()
     given = {name: getattr(training, name) for name in shared}
     usual = MOST if training.class_folder else min(MOST, A_PHOTOGRAPH * photographs)
-    return ClassImagesJob(**{**given, "class_count": training.class_count or usual})
+    return ClassImagesJob.model_validate({**given, "class_count": training.class_count or usual})
 
 
 def class_settings(job: ClassImagesJob, card: ModelCard) -> dict[str, object]:

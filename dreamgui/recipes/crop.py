@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, TypeVar
 from PIL import Image
 
 from dreamgui.config import CropJob, Framing
-from dreamgui.data.coverage import cover
 from dreamgui.data.crop import Photograph, cut, look_closely, take_in
 from dreamgui.data.dataset import Dataset
-from dreamgui.data.exchange import check_target, export_folder, import_zip, is_export
+from dreamgui.data.exchange import check_target, export, import_zip, is_export
 from dreamgui.data.framing import Placement, inside, least_face_px, placements, plan
 from dreamgui.data.held_out import choose_held_out
 from dreamgui.data.incoming import gather, incoming
@@ -27,7 +26,9 @@ from dreamgui.data.subject import majority
 from dreamgui.data.twins import find_twins
 from dreamgui.data.unpack import Member
 from dreamgui.errors import BadPhoto, NotEnoughPhotos, OutOfRange, StopRequested
+from dreamgui.evaluate.identity import Embedder
 from dreamgui.events import Cropped, Event, Note, Progress, Saved, Skipped
+from dreamgui.recipes.crop_remarks import remarks, summary
 from dreamgui.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 _READERS = 2
 """Photographs in memory at a time: more would be faster, but one of 100 megapixels takes 300 MB."""
-_NOTED_ADJUSTMENTS = 5
 _SURE_AGREEMENT = 0.5
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -74,13 +74,13 @@ def crop(job: CropJob, workspace: Workspace, models: Models) -> Iterator[Event]:
     dataset: Dataset | None = None
     try:
         # Photographs in: checked, faces found, copies kept for later corrections.
-        with incoming(workspace.root / "uploads") as waiting:
+        with incoming(workspace.root / "uploads") as waiting, Embedder() as embed:
             workspace.require_space(sum(2 * path.stat().st_size for path in job.photos if path.is_file()))
             members = gather(job.photos, waiting / "zips")
             paths = [member.path for member in members if member.path and member.path.is_file()]
             workspace.require_space(sum(2 * path.stat().st_size for path in paths))
             photographs: list[Photograph] = []
-            looks = _parallel(partial(_take_in, job, waiting / "photos"), enumerate(members, 1))
+            looks = _parallel(partial(_take_in, job, waiting / "photos", embed), enumerate(members, 1))
             for number, taken in enumerate(looks, 1):
                 yield Progress("Looking for faces", number, len(members))
                 if isinstance(taken, Skipped):
@@ -94,7 +94,7 @@ def crop(job: CropJob, workspace: Workspace, models: Models) -> Iterator[Event]:
                 )
 
             # The person whom most of them show becomes the subject of each.
-            photographs = yield from _agree(job, photographs)
+            photographs = yield from _agree(job, photographs, embed)
             shots, skipped = _choose(job, photographs, shares)
             yield from skipped
             if not shots:
@@ -115,7 +115,7 @@ def crop(job: CropJob, workspace: Workspace, models: Models) -> Iterator[Event]:
             )
         total, first_files = sum(len(shot.placements) for shot in shots), dict[Path, str]()
         for shot, cuts in zip(shots, _parallel(partial(_cut, job.size_px), shots), strict=True):
-            yield from _remarks(shot.photograph)
+            yield from remarks(shot.photograph)
             for placement, (picture, quality) in zip(shot.placements, cuts, strict=True):
                 if shot.twin is not None:
                     twin = first_files.get(uploads / photographs[shot.twin].kept.name, "")
@@ -124,7 +124,7 @@ def crop(job: CropJob, workspace: Workspace, models: Models) -> Iterator[Event]:
                 first_files.setdefault(shot.photograph.kept, entry.file)
                 yield Cropped(entry.source, dataset.path(entry), entry.box, entry.framing, entry.score)
                 yield Progress("Cutting crops", len(dataset.entries), total)
-        yield from _summary(dataset, shares)
+        yield from summary(dataset, shares, job.hold_out)
     except StopRequested:
         if dataset is None or not dataset.entries:
             raise
@@ -151,19 +151,24 @@ def _parallel(work: Callable[[Item], Result], items: Iterable[Item]) -> Generato
         pool.shutdown(cancel_futures=True)
 
 
-def _take_in(job: CropJob, uploads: Path, numbered: tuple[int, Member]) -> Photograph | Skipped:
+def _take_in(
+    job: CropJob, uploads: Path, embed: Embedder, numbered: tuple[int, Member]
+) -> Photograph | Skipped:
     """A photograph; a bad one becomes its event, so that the others go on."""
     number, member = numbered
     if member.path is None:
         return Skipped(member.name, member.reason)
     least_px = least_face_px(job.size_px, job.max_enlargement)
     try:
-        return take_in(member.path, uploads, number, job.detection_confidence, least_px, member.name)
+        confidence = job.detection_confidence
+        return take_in(member.path, uploads, number, confidence, least_px, member.name, embed)
     except BadPhoto as error:
         return Skipped(member.name, error.what)
 
 
-def _agree(job: CropJob, photographs: Sequence[Photograph]) -> Generator[Event, None, list[Photograph]]:
+def _agree(
+    job: CropJob, photographs: Sequence[Photograph], embed: Embedder
+) -> Generator[Event, None, list[Photograph]]:
     """The photographs with the person of the set as their subject, where there is such a person.
 
     Those in which nobody is surely that person are searched again for smaller faces.
@@ -179,7 +184,7 @@ def _agree(job: CropJob, photographs: Sequence[Photograph]) -> Generator[Event, 
     doubtful = [index for index, shot in enumerate(agreed) if (shot.agreement or 0) < _SURE_AGREEMENT]
     least_px = least_face_px(job.size_px, job.max_enlargement)
     closer = _parallel(
-        lambda index: look_closely(photographs[index], job.detection_confidence, least_px), doubtful
+        lambda index: look_closely(photographs[index], job.detection_confidence, least_px, embed), doubtful
     )
     for done, (index, again) in enumerate(zip(doubtful, closer, strict=True), 1):
         yield Progress("Looking again for the person", done, len(doubtful))
@@ -251,35 +256,9 @@ def _shares(job: CropJob) -> dict[Framing, float]:
     return {"close-up": job.close_up_share, "medium": job.medium_share, "full": max(0.0, full)}
 
 
-def _remarks(photograph: Photograph) -> Iterator[Note]:
-    if photograph.agreement == 0:
-        yield Note(f"{photograph.source}: someone else? Nobody in it looks like the person of the others.")
-    if photograph.others:
-        why = "the person of the set" if photograph.agreement else "the largest and most central one"
-        yield Note(f"{photograph.source}: {len(photograph.faces)} faces; {why} was taken.")
-    if photograph.touches_edge:
-        yield Note(f"{photograph.source}: the face touches the photograph's edge; better drop its crops.")
-
-
-def _summary(dataset: Dataset, shares: dict[Framing, float]) -> Iterator[Note]:
-    """What the user should know before training on these crops."""
-    crops, sources = len(dataset.entries), len({entry.upload for entry in dataset.entries})
-    if crops > sources:
-        yield Note(f"{sources} photographs gave {crops} crops, some two or three of different framing.")
-    if dataset.held_out_photographs:
-        names = ", ".join(dataset.held_out_photographs)
-        yield Note(f"Set aside to measure likeness, never trained on: {names}.")
-    adjusted = [entry for entry in dataset.entries if entry.adjustment]
-    for entry in adjusted[:_NOTED_ADJUSTMENTS]:
-        yield Note(f"{entry.source}, {entry.framing}: {entry.adjustment}.")
-    if (further := len(adjusted) - _NOTED_ADJUSTMENTS) > 0:
-        yield Note(f"Further crops moved or made smaller to stay inside their photographs: {further}.")
-    yield from (Note(sentence) for sentence in cover(dataset.entries, shares).advice)
-
-
 def _copy(dataset: Dataset, out: Path | None) -> Iterator[Event]:
     if out:
-        yield Saved("export", dataset.folder.name, export_folder(dataset, out))
+        yield Saved("export", dataset.folder.name, export(dataset, out))
 
 
 def _import(job: CropJob, workspace: Workspace, out: Path | None) -> Iterator[Event]:

@@ -48,7 +48,7 @@ def create_ui(services: Services, device: Device | None = None, local: bool = Tr
         watch = Watch(blocks, services.jobs, [model.kind for model in ACTIONS])
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Dataset", id="dataset", elem_id="tab-dataset"):
-                create_dataset_tab(services, watch)
+                create_dataset_tab(services, watch, local)
             with gr.Tab("Convert", id="convert", elem_id="tab-convert"):
                 create_convert_tab(services, watch, local)
             with gr.Tab("Train", id="train", elem_id="tab-train") as train:

@@ -169,6 +169,14 @@ def test_other_files_are_refused_as_what_they_are(tmp_path: Path, content: bytes
     assert word in refusal(tmp_path / "photo.jpg")
 
 
+def test_heic_without_its_library_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photos, "_readable", lambda: frozenset({"JPEG", "PNG", "WEBP"}))
+    (tmp_path / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    with pytest.raises(BadPhoto, match="pillow-heif isn't installed") as caught:
+        load_image(tmp_path / "IMG_1.HEIC")
+    assert caught.value.next_step == "pip install pillow-heif"
+
+
 @pytest.mark.parametrize("kind", ["GIF", "TIFF", "BMP"])
 def test_renamed_pictures_are_refused_as_what_they_are(tmp_path: Path, kind: str) -> None:
     picture().save(tmp_path / "photo.jpg", kind)

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from dreamgui.data import incoming as incoming_module
+from dreamgui.data import unpack as unpack_module
 from dreamgui.data.incoming import gather, incoming
 from dreamgui.data.unpack import Member, open_zip, unpack
-from dreamgui.errors import BadPhoto
+from dreamgui.errors import BadPhoto, OutOfRange
 
 
 def picture_bytes(kind: str = "JPEG") -> bytes:
@@ -105,6 +107,27 @@ def test_encrypted_links_and_odd_packing_are_named(tmp_path: Path) -> None:
     reasons = {member.name: member.reason for member in unpacked(tmp_path / "p.zip", tmp_path / "out")}
     assert "is a link" in reasons["link.jpg"] and "method 14" in reasons["packed.jpg"]
     assert "encrypted" in reasons["secret.jpg"] and reasons["good.jpg"] == ""
+
+
+def test_a_damaged_member_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+    path = packed(tmp_path / "p.zip", {"bad.jpg": os.urandom(500), "good.jpg": b"x"}, zipfile.ZIP_STORED)
+    data = bytearray(path.read_bytes())
+    data[100] ^= 0xFF
+    path.write_bytes(data)
+    bad, good = unpacked(path, tmp_path / "out")
+    assert bad.path is None and "bad.jpg can't be unpacked" in bad.reason and good.path
+    assert [file.name for file in (tmp_path / "out").iterdir()] == [good.path.name]
+
+
+def test_too_many_photographs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (incoming_module, unpack_module):
+        monkeypatch.setattr(module, "MAX_PHOTOS", 3)
+    members = {f"{number}.jpg": picture_bytes() for number in range(5)}
+    *taken, refused = unpacked(packed(tmp_path / "five.zip", members), tmp_path / "out")
+    assert len(taken) == 3 and "3 photographs are the limit" in refused.reason
+    two = [packed(tmp_path / f"{n}.zip", dict(list(members.items())[:2])) for n in range(2)]
+    with pytest.raises(OutOfRange, match="more than 3 photographs"):
+        gather(two, tmp_path / "in")
 
 
 @pytest.mark.parametrize("share", [0.3, 0.7, 0.95])

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image, ImageEnhance
 
+from dreamgui.data.faces import detect_faces
 from dreamgui.data.photos import load_image
-from dreamgui.errors import BadPhoto
-from dreamgui.evaluate.identity import SAME_PERSON_DISTANCE, Likeness, embed_face
+from dreamgui.errors import BadPhoto, Damaged
+from dreamgui.evaluate.identity import SAME_PERSON_DISTANCE, Embedder, Likeness, embed_face
 
 
 def packaged(package: str, file: str) -> Image.Image:
@@ -75,10 +79,48 @@ def test_references_without_a_face_are_left_out(astronaut: Image.Image, nobody: 
         Likeness([nobody])
 
 
+def test_beside_the_process_the_embedding_is_the_same_to_the_last_bit(astronaut: Image.Image) -> None:
+    (face,) = detect_faces(astronaut)
+    here = embed_face(astronaut)
+    assert here is not None
+    with Embedder() as embed, ThreadPoolExecutor(4) as pool:
+        there = list(pool.map(lambda _: embed(astronaut, face), range(8)))
+        child = embed._child
+        assert child is not None and child.poll() is None
+    assert all(np.array_equal(here, embedding) for embedding in there)
+    assert child.poll() is not None, "the child outlives its block"
+
+
+def test_a_child_that_was_ended_is_told(astronaut: Image.Image) -> None:
+    (face,) = detect_faces(astronaut)
+    with Embedder() as embed:
+        embed(astronaut, face)
+        assert embed._child is not None
+        embed._child.kill()
+        embed._child.wait()
+        with pytest.raises(Damaged, match="gave no answer"):
+            embed(astronaut, face)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no kill -9")
+def test_the_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    code = (
+        "import os, signal; import numpy as np; from PIL import Image;"
+        "from dreamgui.data.faces import Face; from dreamgui.evaluate.identity import Embedder;"
+        "embed = Embedder(); face = Face((40, 40, 90, 90), 0.9, ());"
+        "embed(Image.new('RGB', (128, 128)), face); print(embed._child.pid, flush=True);"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == -9
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(int(done.stdout)).wait(timeout=10)
+
+
 def test_the_models_are_found_without_importing_their_package(astronaut: Image.Image) -> None:
     code = (
         "import sys; from PIL import Image; import dreamgui.evaluate.identity as identity;"
-        "assert 'dlib' not in sys.modules; identity._dlib_models();"
+        "assert 'dlib' not in sys.modules; identity._network();"
         "assert 'face_recognition_models' not in sys.modules and 'pkg_resources' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

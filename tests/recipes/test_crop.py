@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
@@ -10,6 +11,7 @@ from typing import Any, TypeVar, cast
 import pytest
 from PIL import Image, ImageEnhance
 
+from dreamgui import cli
 from dreamgui.config import CropJob
 from dreamgui.data.dataset import Dataset
 from dreamgui.data.exchange import export_zip
@@ -119,6 +121,14 @@ def test_no_usable_photograph_leaves_nothing_behind(workspace: Workspace, tmp_pa
     (tmp_path / "empty").mkdir()
     with pytest.raises(NotEnoughPhotos, match="Of 0 files none"):
         list(stream(workspace, [tmp_path / "empty"]))
+    assert not workspace.names("datasets") and not workspace.names("uploads")
+
+
+def test_faces_of_which_none_is_large_enough_are_told(workspace: Workspace, tmp_path: Path) -> None:
+    Image.open(ASTRONAUT).convert("RGB").resize((200, 200)).save(tmp_path / "tiny.png")
+    run = stream(workspace, [tmp_path / "tiny.png"], max_enlargement=1.0)
+    with pytest.raises(NotEnoughPhotos, match="None of the 1 faces is usable at 512 pixels"):
+        list(run)
     assert not workspace.names("datasets") and not workspace.names("uploads")
 
 
@@ -244,6 +254,20 @@ def test_an_exported_zip_is_imported(mixed: Mixed) -> None:
     assert len(of(Cropped, events)) == len(dataset.entries)
 
 
+def test_the_copy_may_be_a_zip(mixed: Mixed, tmp_path: Path) -> None:
+    """As from the command line: out of a zip, into a zip."""
+    workspace, dataset, _, root = mixed
+    whole, again = export_zip(dataset, tmp_path / "whole.zip"), tmp_path / "again.zip"
+    events = list(stream(workspace, [whole], dataset="there and back", out=again))
+    assert of(Saved, events)[-1] == Saved("export", "there-and-back", again)
+    with zipfile.ZipFile(whole) as one, zipfile.ZipFile(again) as other:
+        assert {n: one.read(n) for n in one.namelist() if n.endswith(".png")} == {
+            n: other.read(n) for n in other.namelist() if n.endswith(".png")
+        }
+    with pytest.raises(BadInput, match="is no exported data set"):
+        next(stream(workspace, [HOPPER], out=root / "more.zip"))
+
+
 def test_nothing_temporary_is_left_and_killed_jobs_are_swept(mixed: Mixed) -> None:
     workspace, dataset, _, _ = mixed
     uploads = workspace.root / "uploads"
@@ -256,13 +280,36 @@ def test_nothing_temporary_is_left_and_killed_jobs_are_swept(mixed: Mixed) -> No
     assert not killed.exists()
 
 
-def test_holding_out_can_be_switched_off_and_needs_six(workspace: Workspace, tmp_path: Path) -> None:
-    files = lookalikes(tmp_path / "few", 6)
-    for photos, settings, aside in ((files, {}, 1), (files, {"hold_out": False}, 0), (files[:5], {}, 0)):
-        saved = of(Saved, list(stream(workspace, photos, size_px=64, **settings)))[0]
-        dataset = Dataset.load(saved.path)
+def test_holding_out_can_be_switched_off_and_needs_three(workspace: Workspace, tmp_path: Path) -> None:
+    files = lookalikes(tmp_path / "few", 3)
+    for photos, settings, aside in ((files, {}, 1), (files, {"hold_out": False}, 0), (files[:2], {}, 0)):
+        events = list(stream(workspace, photos, size_px=64, **settings))
+        dataset = Dataset.load(of(Saved, events)[0].path)
+        said = any("No photograph is set aside" in note.text for note in of(Note, events))
+        assert said == (not aside and not settings)
         assert len(dataset.held_out_photographs) == aside
         assert len(dataset.images()) + len(dataset.held_out()) == len(dataset.entries)
+
+
+def test_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A row for each photograph, and a folder that tells where each crop comes from."""
+    photos, out = tmp_path / "photos", tmp_path / "out"
+    photos.mkdir()
+    for file in (ASTRONAUT, HOPPER):
+        shutil.copy(file, photos)
+    (photos / "letter.jpg").write_text("Dear Anna")
+    asked = ["crop", str(photos), "--size-px", "128", "--no-hold-out", "--out", str(out)]
+    assert cli.main(["--home", str(tmp_path / "home"), *asked]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert any(row.startswith("letter.jpg: skipped: letter.jpg is plain text") for row in rows)
+    entries = json.loads((out / "dataset.json").read_text("utf-8"))["entries"]
+    for source in ("astronaut.png", "grace_hopper.jpg"):
+        (first, *_) = [entry for entry in entries if entry["source"] == source]
+        row = f"{source}: {first['framing']} {tuple(first['box'])}, score {first['score']:.2f} -> {first['file']}"
+        assert row in rows
+    (job,) = (tmp_path / "home" / "jobs").glob("*/job.json")
+    given = json.loads(job.read_text("utf-8"))
+    assert given["kind"] == "crop" and CropJob.model_validate(given["job"]).size_px == 128
 
 
 def test_a_taken_folder_for_the_copy_is_refused_at_once(workspace: Workspace, tmp_path: Path) -> None:

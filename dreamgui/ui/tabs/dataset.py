@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import gradio as gr
@@ -10,6 +11,7 @@ from gradio.utils import get_upload_folder
 
 from dreamgui.assets import asset
 from dreamgui.config import CropJob
+from dreamgui.errors import DreamError
 from dreamgui.events import Cropped, Saved, Skipped
 from dreamgui.services import Services
 from dreamgui.ui.form import Form
@@ -29,12 +31,13 @@ GUIDE = """<div class="dg-guide"><h2>How it goes</h2><ol>
 <li><span><b>ControlNet.</b> The edges or the pose of a picture lead the drawing.</span></li>
 </ol></div>"""
 IDLE = "Add 10 to 20 photographs of one person, or use the demo's, and press Crop the faces."
+SIZES_PX = (256, 512, 640, 768)
 ADVICE = "Look through the crops, drop bad ones, then go to Train."
 
 
-def create_dataset_tab(services: Services, watch: Watch) -> None:
-    """The tab's widgets and listeners."""
-    form = Form(CropJob, services, "dataset")
+def create_dataset_tab(services: Services, watch: Watch, local: bool) -> None:
+    """The tab's widgets and listeners; ``local`` allows a copy into a folder of this machine."""
+    form = Form(CropJob, services, "dataset", local)
     panel = RunPanel(services, "crop", "dataset", IDLE, ADVICE)
     with gr.Row(elem_classes="dg-columns"):
         with gr.Column(scale=2, min_width=320):
@@ -42,7 +45,7 @@ def create_dataset_tab(services: Services, watch: Watch) -> None:
                 label="Photographs of one person: files, or a zip of them",
                 file_count="multiple",
                 elem_id="dataset-photos",
-                height=130,
+                height=158,
             )
             form.own("photos", photos)
             with gr.Row(elem_classes="dg-buttons"):
@@ -58,15 +61,15 @@ def create_dataset_tab(services: Services, watch: Watch) -> None:
                 )
             with gr.Row():
                 form.show("dataset", max_length=80, min_width=150)
-                form.show("size_px", min_width=150)
+                form.own("size_px", size_chooser(services))
             form.show("instance_prompt")
             panel.place_buttons("Crop the faces", start_id="dataset-crop")
             form.fold()
         with gr.Column(scale=3, min_width=320):
             panel.place_progress()
+            refused = gr.HTML(elem_id="dataset-refused")
             guide = gr.HTML(elem_id="dataset-guide")
             review = Review(services)
-            refused = gr.HTML(elem_id="dataset-refused")
     panel.runs(form)
     folder.upload(lambda files: files, folder, photos, **QUIET)
     demo.click(
@@ -91,6 +94,34 @@ def create_dataset_tab(services: Services, watch: Watch) -> None:
         return updates
 
     watch.attach("crop", render, [*panel.outputs, guide, refused, *review.outputs])
+
+
+def size_chooser(services: Services) -> gr.Dropdown:
+    """The usual sizes and those that the converted models train at; others can be typed."""
+    field = CropJob.model_fields["size_px"]
+    chooser = gr.Dropdown(
+        size_choices(services),
+        value=field.default,
+        label=field.description,
+        allow_custom_value=True,
+        elem_id="dataset-size-px",
+        min_width=150,
+    )
+    chooser.focus(lambda: gr.update(choices=size_choices(services)), None, chooser, **QUIET)
+    return chooser
+
+
+def size_choices(services: Services) -> list[tuple[str, int]]:
+    """Label and side in pixels, small ones first; a model's own size names the model."""
+    names: dict[int, list[str]] = {size_px: [] for size_px in SIZES_PX}
+    for base in services.catalog.bases():
+        # A model that is damaged, or just deleted, is told of where it is used.
+        with suppress(DreamError):
+            names.setdefault(services.catalog.card(base).size_px, []).append(base)
+    return [
+        (f"{size_px} ({', '.join(bases)})" if bases else str(size_px), size_px)
+        for size_px, bases in sorted(names.items())
+    ]
 
 
 def demo_photographs() -> list[str]:

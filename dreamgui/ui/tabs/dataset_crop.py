@@ -26,6 +26,10 @@ STEPS: dict[str, tuple[str, float, float, float]] = {
     "larger": ("+", 0, 0, GROWTH),
 }
 """Buttons: label, move right and down as a share of the side, factor of the side."""
+STEPS_LINE = (
+    "<p>Tap the photograph where the middle of the square should be. Arrows move it, \N{MINUS SIGN} and + make "
+    "it smaller and larger.</p>"
+)
 Action = Callable[..., Any]
 
 
@@ -41,9 +45,10 @@ class CropEditor:
         with gr.Group(visible=False, elem_id="dataset-edit") as self._panel, gr.Row():
             with gr.Column(scale=3, min_width=280) as self._place:
                 self._photograph = gr.Image(
-                    label="Tap where the middle of the crop should be",
+                    label="The photograph, dark outside the crop",
+                    show_label=False,  # it would hide the top of the picture
                     elem_id="dataset-photograph",
-                    height=300,
+                    height=380,
                     interactive=False,
                     buttons=[],
                     format="webp",
@@ -53,6 +58,7 @@ class CropEditor:
                         name: gr.Button(label, size="sm", min_width=36, elem_id=f"dataset-{name}")
                         for name, (label, *_) in STEPS.items()
                     }
+                gr.HTML(STEPS_LINE, elem_classes="dg-crop-line")
             with gr.Column(scale=2, min_width=240):
                 self._picture = gr.Image(
                     show_label=False, height=140, interactive=False, elem_id="dataset-picture", buttons=[]

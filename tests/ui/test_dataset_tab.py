@@ -1,0 +1,30 @@
+"""The dataset tab: sizes to choose from, and what strangers don't see of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dreamgui.models.cards import MODEL_CARD
+from dreamgui.ui.build import create_ui
+from dreamgui.ui.tabs.dataset import SIZES_PX, size_choices
+from tests.ui.fakes import add_base, fake_services
+
+
+def test_the_size_that_a_model_trains_at_can_be_chosen(tmp_path: Path) -> None:
+    services = fake_services(tmp_path)
+    add_base(services.workspace, "portraits")
+    size_px = services.catalog.card("portraits").size_px
+    choices = size_choices(services)
+    assert any(size == size_px and "portraits" in label for label, size in choices)
+    assert {size for _, size in choices} == {*SIZES_PX, size_px}
+    (services.catalog.folder("portraits") / MODEL_CARD).write_text("{")
+    assert [size for _, size in size_choices(services)] == list(SIZES_PX)
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_only_the_machines_user_may_name_a_folder_for_the_copy(tmp_path: Path, local: bool) -> None:
+    blocks = create_ui(fake_services(tmp_path), local=local)
+    names = {block.elem_id for block in blocks.blocks.values()}
+    assert ("dataset-out" in names) == local and "dataset-photos" in names
