@@ -119,10 +119,7 @@ def make_plan(job: ExportJob, workspace: Workspace, catalog: Catalog) -> Plan:
     else:
         spec = catalog.spec(job.model, job.lora_scale)
         run = catalog.run(job.model) if spec.unet_run or spec.lora_run else None
-    target = _target(job, lora.name if lora else job.model, workspace)
-    beside = [target, *(() if job.format == "diffusers" else (_note(target, each) for each in _NOTES))]
-    if taken := [path for path in beside if path.exists()]:
-        raise BadInput(f"{taken[0]} exists already.", "Choose another name, or delete it first.")
+    target = free_target(job, workspace, lora.name if lora else job.model)
     pictures = None
     if run and run.dataset:
         try:
@@ -130,6 +127,19 @@ def make_plan(job: ExportJob, workspace: Workspace, catalog: Catalog) -> Plan:
         except (UnknownName, Damaged):
             pictures = None
     return Plan(job, spec, catalog.card(spec.base), run, lora, pictures, target)
+
+
+def free_target(job: ExportJob, workspace: Workspace, title: str = "") -> Path:
+    """Where an export goes: ``job.out``, else the workspace's exports under its title.
+
+    Raises:
+        BadInput: something is there already.
+    """
+    target = _target(job, title, workspace)
+    beside = [target, *(() if job.format == "diffusers" else (_note(target, each) for each in _NOTES))]
+    if taken := [path for path in beside if path.exists()]:
+        raise BadInput(f"{taken[0]} exists already.", "Choose another name, or delete it first.")
+    return target
 
 
 def _target(job: ExportJob, title: str, workspace: Workspace) -> Path:
