@@ -44,7 +44,10 @@ def trainings(options: argparse.Namespace) -> list[dict[str, Any]]:
         for person in people
         for settings in plan
     ]
-    return [*sorted(found, key=lambda one: one["method"] != "unet"), *({"person": p, "seed": 0, **BASE} for p in people)]
+    return [
+        *sorted(found, key=lambda one: one["method"] != "unet"),
+        *({"person": p, "seed": 0, **BASE} for p in people),
+    ]
 
 
 def main() -> None:

@@ -100,8 +100,14 @@ class Bench:
                 for number, image in enumerate(draw(parts, requests)):
                     image.save(folder / f"{kind}-{number:02d}.webp", quality=95)
         facts = {
-            **one, "person": person, "gender": gender, "places": places, "prompts": prompts,
-            "seconds": round(seconds, 1), "device": str(self.models.status()["device"]), "threads": torch.get_num_threads(),
+            **one,
+            "person": person,
+            "gender": gender,
+            "places": places,
+            "prompts": prompts,
+            "seconds": round(seconds, 1),
+            "device": str(self.models.status()["device"]),
+            "threads": torch.get_num_threads(),
         }
         (folder / "facts.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
         return facts
@@ -127,7 +133,9 @@ class Bench:
     @staticmethod
     def _run(events: Any, what: str) -> str:
         found: list[Event] = list(events)
-        return next(event.name for event in reversed(found) if isinstance(event, Saved) and event.what == what)
+        return next(
+            event.name for event in reversed(found) if isinstance(event, Saved) and event.what == what
+        )
 
 
 def pictures(folder: Path, kind: str) -> list[Image.Image]:

@@ -84,7 +84,9 @@ def test_an_installed_model_is_given_out_and_stays(workspace: Workspace, tmp_pat
         run(workspace, source="nobody", to="single-file")
 
 
-def test_a_taken_place_is_said_before_anything_is_done(workspace: Workspace, demo: Path, tmp_path: Path) -> None:
+def test_a_taken_place_is_said_before_anything_is_done(
+    workspace: Workspace, demo: Path, tmp_path: Path
+) -> None:
     (tmp_path / "one.safetensors").write_text("mine")
     steps = convert(
         ConvertJob(source=str(demo), to="single-file", out=tmp_path / "one.safetensors"),
