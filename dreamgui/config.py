@@ -391,7 +391,7 @@ class ExportJob(JobConfig):
     )
     base: str = knob("", "LoRA file: base model that it is for", choices="bases", fold=True)
     format: ExportFormat = knob("single-file", "Format of the export")
-    out: str = knob("", "File or folder to write (empty: the workspace's exports)")
+    out: OptionalFolder = knob(None, "File or folder to write (empty: the workspace's exports)")
     dtype: Dtype = knob("fp16", "Number format of the saved weights", fold=True)
     lora_scale: float = knob(
         1.0, "Strength of a LoRA that is baked into a whole model", ge=0, le=2, fold=True

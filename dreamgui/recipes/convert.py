@@ -49,7 +49,7 @@ def convert(job: ConvertJob, workspace: Workspace, models: Models) -> Iterator[E
 
 def _give_out(job: ConvertJob, workspace: Workspace, models: Models) -> Iterator[Event]:
     """The export of a model that is only there meanwhile; one that the catalog has already is exported as it is."""
-    order = ExportJob(format=job.to, out=str(job.out or ""), dtype=job.dtype)
+    order = ExportJob(format=job.to, out=job.out, dtype=job.dtype)
     if job.source in models.catalog.names() and job.source != DEMO and not Path(job.source).exists():
         yield from export(order.model_copy(update={"model": job.source}), workspace, models)
         return

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
@@ -17,6 +17,7 @@ from dreamgui.config import ExportFormat, ExportJob
 from dreamgui.data.dataset import Dataset
 from dreamgui.errors import BadInput, Damaged, UnknownName
 from dreamgui.events import Cell, Event, Note, Progress, Saved, Score
+from dreamgui.models.cards import certificate_place
 from dreamgui.models.catalog import Catalog, ModelCard, ModelSpec, RunCard
 from dreamgui.models.certificate import Certificate, FileProof, certificate_draw, certify, read_back
 from dreamgui.models.export import (
@@ -136,7 +137,10 @@ def free_target(job: ExportJob, workspace: Workspace, title: str = "") -> Path:
         BadInput: something is there already.
     """
     target = _target(job, title, workspace)
-    beside = [target, *(() if job.format == "diffusers" else (_note(target, each) for each in _NOTES))]
+    beside = [
+        target,
+        *(() if job.format == "diffusers" else (certificate_place(target), _card_place(target))),
+    ]
     if taken := [path for path in beside if path.exists()]:
         raise BadInput(f"{taken[0]} exists already.", "Choose another name, or delete it first.")
     return target
@@ -144,10 +148,10 @@ def free_target(job: ExportJob, workspace: Workspace, title: str = "") -> Path:
 
 def _target(job: ExportJob, title: str, workspace: Workspace) -> Path:
     ending = _ENDINGS[job.format]
-    if not job.out:
+    if job.out is None:
         stem = safe_name(f"{title}-{job.format}" if job.format != "single-file" else title)
         return workspace.root / EXPORTS / (stem + ending)
-    target = Path(job.out).expanduser().absolute()
+    target = job.out.expanduser().absolute()
     return target if target.name.endswith(ending) else target.with_name(target.name + ending)
 
 
@@ -241,23 +245,20 @@ def _numbers(certificate: Certificate) -> dict[str, float | None]:
     }
 
 
-_NOTES: tuple[Literal[".certificate.json", ".README.md"], ...] = (".certificate.json", ".README.md")
-
-
-def _note(target: Path, ending: str) -> Path:
-    """What stands beside a file: a README.md of its own name, as its folder may have another one."""
-    return target.with_name(target.stem + ending)
+def _card_place(target: Path) -> Path:
+    """The model card beside a file: a README.md of its own name, as its folder may have another one."""
+    return target.with_name(target.stem + ".README.md")
 
 
 def _put_in_place(plan: Plan, path: Path, certificate: Certificate) -> None:
     """Certificate and model card beside the export; the export itself moves last."""
     card = model_card(plan.card, plan.run, plan.pictures, certificate)
     if path.is_dir():
-        write_json(path / "certificate.json", certificate.model_dump())
+        write_json(certificate_place(path), certificate.model_dump())
         (path / "README.md").write_text(card, encoding="utf-8")
     else:
-        write_json(_note(plan.target, ".certificate.json"), certificate.model_dump())
-        _note(plan.target, ".README.md").write_text(card, encoding="utf-8")
+        write_json(certificate_place(plan.target), certificate.model_dump())
+        _card_place(plan.target).write_text(card, encoding="utf-8")
     path.replace(plan.target)
 
 
