@@ -36,12 +36,11 @@ from dreamgui.models.lora_files import lora_metadata
 from dreamgui.models.single_file import WEIGHTS
 from dreamgui.models.workshop import Source, lora_source, read_source
 from dreamgui.recipes.drawn import drawn
-from dreamgui.workspace import Workspace, safe_name, write_json
+from dreamgui.workspace import EXPORTS, Workspace, safe_name, write_json
 
 if TYPE_CHECKING:
     from dreamgui.models.manager import Models
 
-EXPORTS = "exports"
 _STEPS = 5
 _ENDINGS = {
     "single-file": ".safetensors",

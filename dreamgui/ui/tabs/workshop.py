@@ -19,7 +19,7 @@ from dreamgui.ui.pictures import gallery, offered
 from dreamgui.ui.stream import JobView
 from dreamgui.ui.watch import Updates, Watch
 from dreamgui.ui.widgets import extra
-from dreamgui.workspace import read_json
+from dreamgui.workspace import EXPORTS, read_json
 
 LARGEST_DOWNLOAD_BYTES = 500_000_000
 PLOT = "energy.svg"
@@ -146,7 +146,7 @@ def certificate_card(export: Path) -> str:
 def _download(services: Services, view: JobView) -> Any:
     """One file in the workspace's exports, unless it is too large to be copied for the browser."""
     saved = view.last(Saved)
-    inside = saved is not None and saved.path.parent == services.workspace.root / "exports"
+    inside = saved is not None and saved.path.parent == services.workspace.root / EXPORTS
     if saved is None or not inside or not saved.path.is_file():
         return gr.update(visible=False)
     if saved.path.stat().st_size > LARGEST_DOWNLOAD_BYTES:
