@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 SPARE_BYTES = 384 * 2**20
-CPU_SECONDS = 0.6
+# A checkpoint of 2,300 tensors takes 0.03.
+CPU_SECONDS = 0.4
 MAX_PICKLE_BYTES = 32_000_000
 MAX_ENTRIES = 25_000
 MAX_TENSORS = 20_000
