@@ -15,6 +15,7 @@ from PIL import Image
 
 from dreamgui.config import ExportFormat, ExportJob
 from dreamgui.data.dataset import Dataset
+from dreamgui.diffusion.sample import Draw
 from dreamgui.errors import BadInput, Damaged, UnknownName
 from dreamgui.events import Cell, Event, Note, Progress, Saved, Score
 from dreamgui.models.cards import certificate_place
@@ -192,33 +193,47 @@ def _certificate(
     job, request = plan.job, certificate_draw(plan.card)
     base: Image.Image | None = None
     if plan.run or plan.lora:
-        with models.use(ModelSpec(plan.spec.base)) as parts:
-            (base,) = yield from drawn(parts, [request], Progress("Drawing with the base", 1, _STEPS))
-            yield Cell(plan.spec.base, request.prompt, request.seed, base)
-    yield Progress("Drawing with the live model", 2, _STEPS)
+        base = yield from _drawn_live(ModelSpec(plan.spec.base), None, request, models, 1)
+        yield Cell(plan.spec.base, request.prompt, request.seed, base)
     loose = plan.lora.file if plan.lora and not plan.run else None
-    with models.use(plan.spec) as parts, lora_by_us(parts, loose) as shown_by:
-        (live,) = yield from drawn(shown_by, [request], Progress("Drawing with the live model", 2, _STEPS))
+    live = yield from _drawn_live(plan.spec, loose, request, models, 2)
     yield Cell(f"{plan.title}, live", request.prompt, request.seed, live)
-
-    yield Progress("Drawing through the export", 3, _STEPS)
-    progress = Progress("Drawing through the export", 3, _STEPS)
-    if plan.lora:
-        loader = "load_lora_weights"
-        with models.use(ModelSpec(plan.spec.base)) as parts, lora_by_diffusers(parts, path) as adapted:
-            (shown,) = yield from drawn(adapted, [request], progress)
-    else:
-        # One whole model at a time: the live one's memory is given back before the export is loaded.
-        models.release()
-        folder = models.catalog.folder(plan.spec.base)
-        parts, loader = open_whole(path, folder, plan.card, models.device, models.dtype)
-        (shown,) = yield from drawn(parts, [request], progress)
+    shown, loader = yield from _drawn_export(plan, path, request, models)
     yield Cell(f"{plan.title}, exported", request.prompt, request.seed, shown)
     yield Progress("Comparing", 4, _STEPS)
     rounded = _rounded(plan, models.catalog)
     return certify(
         plan.title, job.format, job.dtype, proofs, rounded, live, shown, base, str(models.device), loader
     )
+
+
+def _drawn_live(
+    spec: ModelSpec, lora: Path | None, request: Draw, models: Models, step: int
+) -> Generator[Event, None, Image.Image]:
+    """The picture as DreamGUI draws it, with a LoRA's file where that is no run. The lent parts end with this call."""
+    progress = Progress(f"Drawing with {'the base' if step == 1 else 'the live model'}", step, _STEPS)
+    yield progress
+    with models.use(spec) as parts, lora_by_us(parts, lora) as shown_by:
+        (image,) = yield from drawn(shown_by, [request], progress)
+    return image
+
+
+def _drawn_export(
+    plan: Plan, path: Path, request: Draw, models: Models
+) -> Generator[Event, None, tuple[Image.Image, str]]:
+    """The picture through the export as diffusers opens it, and what opened it."""
+    progress = Progress("Drawing through the export", 3, _STEPS)
+    yield progress
+    if plan.lora:
+        with models.use(ModelSpec(plan.spec.base)) as parts, lora_by_diffusers(parts, path) as adapted:
+            (shown,) = yield from drawn(adapted, [request], progress)
+        return shown, "load_lora_weights"
+    # One whole model at a time: the live one's memory is given back before the export is loaded.
+    models.release()
+    folder = models.catalog.folder(plan.spec.base)
+    opened, loader = open_whole(path, folder, plan.card, models.device, models.dtype)
+    (shown,) = yield from drawn(opened, [request], progress)
+    return shown, loader
 
 
 def _rounded(plan: Plan, catalog: Catalog) -> bool:
