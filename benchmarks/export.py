@@ -23,6 +23,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
 import torch
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
@@ -39,7 +42,7 @@ from dreamgui.models.single_file import WEIGHTS
 from dreamgui.recipes import recipe
 from dreamgui.workspace import Workspace
 
-RESULTS = Path(__file__).parent / "results" / "export.json"
+RESULTS = ROOT / "benchmarks" / "results" / "export.json"
 BASE, OTHER = "full", "other"
 
 

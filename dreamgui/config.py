@@ -21,6 +21,7 @@ Schedule = Literal["constant", "linear", "cosine"]
 LoraTargets = Literal["attention", "attention+conv"]
 OptimizerName = Literal["adamw", "adamw-8bit", "prodigy", "schedule-free"]
 FinishWith = Literal["last", "best"]
+ModelForm = Literal["diffusers", "single-file"]
 ExportFormat = Literal["single-file", "diffusers", "lora-kohya", "lora-diffusers"]
 MixWay = Literal["weighted-sum", "add-difference"]
 SchedulerName = Literal["dpm++", "ddim", "pndm", "euler"]
@@ -139,7 +140,7 @@ class CropJob(JobConfig):
 
 
 class ConvertJob(JobConfig):
-    """Turn a checkpoint (a file, civitai, Hugging Face) into a diffusers folder."""
+    """Turn a checkpoint (a file, civitai, Hugging Face) into a diffusers folder, or a folder into a single file."""
 
     kind: ClassVar[str] = "convert"
     source: SourceText = knob(
@@ -147,6 +148,13 @@ class ConvertJob(JobConfig):
         "Checkpoint: a .safetensors or .ckpt file, a diffusers folder, a civitai address or civitai:VERSION, a Hugging Face "
         "owner/name[@revision][:file], or 'demo' for the bundled model",
         positional=True,
+    )
+    to: ModelForm = knob("diffusers", "What is written", fold=True)
+    out: OptionalFolder = knob(
+        None,
+        "Folder or file to write, with a certificate (empty: a diffusers folder becomes a model of the workspace, a single "
+        "file goes to its exports)",
+        fold=True,
     )
     model: str = knob("", "Name of the converted model (empty: the file's name)")
     dtype: Dtype = knob("fp16", "Number format of the saved weights", fold=True)
@@ -391,7 +399,7 @@ class ExportJob(JobConfig):
     )
     base: str = knob("", "LoRA file: base model that it is for", choices="bases", fold=True)
     format: ExportFormat = knob("single-file", "Format of the export")
-    out: str = knob("", "File or folder to write (empty: the workspace's exports)")
+    out: OptionalFolder = knob(None, "File or folder to write (empty: the workspace's exports)")
     dtype: Dtype = knob("fp16", "Number format of the saved weights", fold=True)
     lora_scale: float = knob(
         1.0, "Strength of a LoRA that is baked into a whole model", ge=0, le=2, fold=True

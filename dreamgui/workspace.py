@@ -3,7 +3,7 @@
 datasets/NAME   crops, captions, dataset.json        runs/NAME     trained weights, checkpoints, run.json
 models/NAME     diffusers folders                    reports/NAME  comparisons, control drawings
 classes/KEY     class images, kept for the next run  jobs/ID       job.json, events.jsonl, images
-uploads/ID      photographs as they came
+uploads/ID      photographs as they came              exports/NAME  what was given out, made when first needed
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from dreamgui.errors import BadInput, NotEnoughDisk, UnknownName
 
 Shelf = Literal["datasets", "models", "runs", "reports", "classes", "jobs", "uploads"]
 SHELVES: tuple[Shelf, ...] = ("datasets", "models", "runs", "reports", "classes", "jobs", "uploads")
+EXPORTS = "exports"
 _RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(10)), *(f"lpt{n}" for n in range(10))}
 _SPACE_DISK = Path("/data")
 

@@ -104,6 +104,15 @@ def read_card(path: Path, kind: type[AnyCard]) -> AnyCard:
         ) from error
 
 
+def certificate_place(export: Path) -> Path:
+    """Where an export's certificate is: in a folder, or beside a file."""
+    return (
+        export / "certificate.json"
+        if export.is_dir()
+        else export.with_name(export.stem + ".certificate.json")
+    )
+
+
 def write_model(folder: Path, card: ModelCard) -> None:
     """Write a base model's card into its folder."""
     write_json(folder / MODEL_CARD, card.model_dump())

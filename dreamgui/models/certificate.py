@@ -7,7 +7,6 @@ picture drawn by the live model.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ from dreamgui.diffusion.sample import Draw
 from dreamgui.errors import Damaged
 from dreamgui.models.cards import Card, ModelCard
 from dreamgui.models.export_stream import Entry
+from dreamgui.models.hashing import BackgroundHash
 
 PROMPT = "a photo of a woman in the forest"
 SEED, STEPS, LARGEST_PX = 20, 8, 256
@@ -163,17 +163,16 @@ def read_back(path: Path, expected: Sequence[Entry] | Mapping[str, Tensor]) -> F
     """
     entries = _entries(expected)
     try:
-        with safe_open(path, "pt") as file:
+        with BackgroundHash(path) as digest, safe_open(path, "pt") as file:
             found = set(file.keys())
             if different := sorted(found ^ entries.keys()):
                 raise _wrong(path, f"{len(different)} keys differ, the first is {different[0]}")
             for key, entry in entries.items():
                 _require_equal(path, key, entry, file.get_tensor(key))
-        with path.open("rb") as data:
-            digest = hashlib.file_digest(data, "sha256").hexdigest()
+            sha256 = digest.result()
     except (OSError, SafetensorError) as error:
         raise _wrong(path, str(error)) from error
-    return FileProof(sha256=digest, size_bytes=path.stat().st_size, tensors=len(entries))
+    return FileProof(sha256=sha256, size_bytes=path.stat().st_size, tensors=len(entries))
 
 
 def _require_equal(path: Path, key: str, entry: Entry, found: Tensor) -> None:

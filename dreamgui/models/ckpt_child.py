@@ -15,13 +15,15 @@ import pickle
 import signal
 import struct
 import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 SPARE_BYTES = 384 * 2**20
-CPU_SECONDS = 0.6
+# A checkpoint of 2,300 tensors takes 0.03.
+CPU_SECONDS = 0.4
 MAX_PICKLE_BYTES = 32_000_000
 MAX_ENTRIES = 25_000
 MAX_TENSORS = 20_000
@@ -195,9 +197,11 @@ def limit(size_bytes: int) -> None:
     if sys.platform.startswith("linux"):
         allowed = SPARE_BYTES + 8 * min(size_bytes, MAX_PICKLE_BYTES)
         resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
-    resource.setrlimit(resource.RLIMIT_CPU, (1, 2))
     # The system ends the process when this timer runs out, in the middle of a C loop too; nobody handles its signal.
     signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
+    # Should it not, this does. It counts from the process's start, which costs up to half a second on a busy machine.
+    last_second = math.ceil(time.process_time() + CPU_SECONDS) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (last_second, last_second + 1))
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 

@@ -14,7 +14,7 @@ from dreamgui.models import civitai, demo_bundle, hub
 from dreamgui.models.components import WEIGHTS
 from dreamgui.models.download import Remote, download
 from dreamgui.models.sources import DEMO, BundledModel, CivitaiModel, HubModel, LocalPath, Source
-from dreamgui.workspace import Workspace
+from dreamgui.workspace import EXPORTS, Workspace
 
 STALE_SECONDS = 86_400.0
 _DOWNLOAD = ".download."
@@ -99,14 +99,14 @@ def _folder(workspace: Workspace, told: str) -> Path:
 
 
 def sweep(workspace: Workspace) -> list[Path]:
-    """Remove half-written and half-fetched models that a killed program left, once nothing in them has changed
-    for a day.
+    """Remove half-written and half-fetched models and exports that a killed program left, once nothing in them has
+    changed for a day.
 
     Returns:
         the removed folders.
     """
     swept = []
-    for folder in (workspace.root / "models").glob(".*"):
+    for folder in (*(workspace.root / "models").glob(".*"), *(workspace.root / EXPORTS).glob(".*")):
         if folder.is_dir() and not folder.is_symlink() and time.time() - _changed(folder) > STALE_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
             swept.append(folder)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamgui.errors import BadModelFile
+from dreamgui.models.cards import certificate_place
 from dreamgui.models.header import Header, read_header
 from dreamgui.models.recognise import PART_WORDS, Recognised, recognise
 
@@ -119,7 +120,7 @@ def _origin(path: Path, metadata: dict[str, str]) -> str:
     ]
     if base := metadata.get("dreamgui_base"):
         told.insert(0, f"DreamGUI, from {base}")
-    if certified := _certified(path.with_name(path.stem + ".certificate.json")):
+    if certified := _certified(certificate_place(path)):
         told.append(certified)
     return "; ".join(" ".join(each.split()) for each in told) or "the file does not say"
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -23,7 +22,7 @@ from dreamgui.config import LoraTargets
 from dreamgui.errors import BadModelFile
 from dreamgui.models import kohya
 from dreamgui.models.cards import ModelCard
-from dreamgui.models.text_encoders import TEXT_PREFIX, text_lora
+from dreamgui.models.text_encoders import TEXT_PREFIX, adapter_config, text_lora
 from dreamgui.workspace import write_atomic
 
 ADAPTER = "dreamgui"
@@ -95,13 +94,7 @@ def add_lora(unet: Any, settings: LoraSettings) -> None:
     A is drawn from a normal distribution and B is zero, so that the first step starts from the base
     (Hu et al. 2021, https://arxiv.org/abs/2106.09685).
     """
-    config = LoraConfig(
-        r=settings.rank,
-        lora_alpha=settings.alpha,  # pyright: ignore[reportArgumentType] - peft takes any number
-        init_lora_weights="gaussian",
-        target_modules=TARGETS[settings.targets],
-        use_dora=settings.dora,
-    )
+    config = adapter_config(settings.rank, settings.alpha, TARGETS[settings.targets], settings.dora)
     unet.requires_grad_(False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)

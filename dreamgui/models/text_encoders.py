@@ -28,16 +28,18 @@ _TARGETS = ["q_proj", "k_proj", "v_proj", "out_proj"]
 
 def add_text_lora(text_encoder: Any, rank: int, alpha: float, seed: int) -> None:
     """Put a new adapter into the attention layers: its fp32 weights are the only ones that learn."""
-    config = LoraConfig(
-        r=rank,
-        lora_alpha=alpha,  # pyright: ignore[reportArgumentType] - peft takes any number
-        init_lora_weights="gaussian",
-        target_modules=_TARGETS,
-    )
+    config = adapter_config(rank, alpha, _TARGETS)
     text_encoder.requires_grad_(False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         text_encoder.add_adapter(config, adapter_name=_ADAPTER)
+
+
+def adapter_config(rank: int, alpha: Any, targets: list[str], use_dora: bool = False) -> LoraConfig:
+    """A new adapter's settings; peft says that ``alpha`` is a whole number, and takes any."""
+    return LoraConfig(
+        r=rank, lora_alpha=alpha, init_lora_weights="gaussian", target_modules=targets, use_dora=use_dora
+    )
 
 
 def text_lora(text_encoder: Any, dtype: torch.dtype) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -27,6 +27,11 @@ def bind(
     """Every recipe with the workspace and the model manager filled in, the manager built at first use."""
 
     def bound(kind: str) -> Callable[[JobConfig], Iterator[Event]]:
-        return lambda config: recipe(kind)(config, workspace, models())
+        def run(config: JobConfig) -> Iterator[Event]:
+            # The manager first: while the page's own thread still imports diffusers, a recipe's import of it fails (seen).
+            manager = models()
+            return recipe(kind)(config, workspace, manager)
+
+        return run
 
     return {kind: bound(kind) for kind in JOBS}

@@ -6,11 +6,11 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 from dreamgui.assets import asset
-from dreamgui.config import ConvertJob
+from dreamgui.config import ConvertJob, ExportJob
 from dreamgui.errors import BadModelFile, Damaged
 from dreamgui.events import Event, Note, Progress, Saved
 from dreamgui.models import demo_bundle, loading
@@ -24,6 +24,7 @@ from dreamgui.models.layout import PARTS
 from dreamgui.models.manager import Models
 from dreamgui.models.recognise import PART_WORDS, family_configs
 from dreamgui.models.sources import DEMO, parse_source
+from dreamgui.recipes.export import export, free_target
 from dreamgui.workspace import Workspace, new_folder, read_json, write_json
 
 _STEPS = len(PARTS) + 3
@@ -31,7 +32,50 @@ _CAT = [49406, 320, 1125, 539, 320, 2368, 49407]
 
 
 def convert(job: ConvertJob, workspace: Workspace, models: Models) -> Iterator[Event]:
-    """Fetch and recognise the source, write its parts, configs and tokenizer, read the result back, say saved."""
+    """Make the source a model of the workspace; or, where a place or a single file is wished, give it out certified.
+
+    Raises:
+        BadInput, BadModelFile, UnknownName: the source can't be had or used, or the place is taken.
+        NotEnoughDisk: the result doesn't fit.
+        Damaged: what was written isn't the model; nothing is left of it.
+    """
+    if job.out is not None or job.to != "diffusers":
+        yield from _give_out(job, workspace, models)
+        return
+    name = yield from _install(job, workspace, models)
+    yield Progress("On the disk", _STEPS, _STEPS)
+    yield Saved("model", name, workspace.place("models", name))
+
+
+def _give_out(job: ConvertJob, workspace: Workspace, models: Models) -> Iterator[Event]:
+    """The export of a model that is only there meanwhile; one that the catalog has already is exported as it is."""
+    order = ExportJob(format=job.to, out=job.out, dtype=job.dtype)
+    if job.source in models.catalog.names() and job.source != DEMO and not Path(job.source).exists():
+        yield from export(order.model_copy(update={"model": job.source}), workspace, models)
+        return
+    if job.out is not None:
+        free_target(order, workspace)
+    name = yield from _install(job, workspace, models, meanwhile=True)
+    try:
+        yield from export(order.model_copy(update={"model": name}), workspace, models)
+    finally:
+        models.release()
+        shutil.rmtree(workspace.place("models", name), ignore_errors=True)
+
+
+def _install(
+    job: ConvertJob, workspace: Workspace, models: Models, meanwhile: bool = False
+) -> Generator[Event, None, str]:
+    """Fetch and recognise the source, write its parts, configs and tokenizer, read the result back.
+
+    Nothing is yielded once the model has its place, so whoever stops the recipe never leaves one behind unnamed.
+
+    Args:
+        meanwhile: take a name that no model has.
+
+    Returns:
+        the model's name.
+    """
     fetched = yield from fetch(parse_source(job.source), job.token, workspace)
     try:
         yield Progress("Reading the file", 0, _STEPS)
@@ -52,18 +96,17 @@ def convert(job: ConvertJob, workspace: Workspace, models: Models) -> Iterator[E
                 _reopen(gathered, folder)
                 yield Progress("Wrote configs and tokenizer, read them back", _STEPS - 1, _STEPS)
                 card = _card(fetched, gathered, digest.result())
-            name = _name(job.model or fetched.wish, workspace, card)
-            target = workspace.place("models", name)
+            wish = job.model or fetched.wish
+            name = workspace.fresh("models", wish) if meanwhile else _name(wish, workspace, card)
             write_model(folder, card.model_copy(update={"name": name}))
-            with new_folder(target) as fresh:
+            with new_folder(workspace.place("models", name)) as fresh:
                 for item in list(folder.iterdir()):
                     os.replace(item, fresh / item.name)
     except BadModelFile:
         _drop(fetched)
         raise
     _drop(fetched)
-    yield Progress("On the disk", _STEPS, _STEPS)
-    yield Saved("model", name, target)
+    return name
 
 
 def _drop(fetched: Fetched) -> None:

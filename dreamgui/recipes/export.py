@@ -9,14 +9,16 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
 from dreamgui.config import ExportFormat, ExportJob
 from dreamgui.data.dataset import Dataset
+from dreamgui.diffusion.sample import Draw
 from dreamgui.errors import BadInput, Damaged, UnknownName
 from dreamgui.events import Cell, Event, Note, Progress, Saved, Score
+from dreamgui.models.cards import certificate_place
 from dreamgui.models.catalog import Catalog, ModelCard, ModelSpec, RunCard
 from dreamgui.models.certificate import Certificate, FileProof, certificate_draw, certify, read_back
 from dreamgui.models.export import (
@@ -35,12 +37,11 @@ from dreamgui.models.lora_files import lora_metadata
 from dreamgui.models.single_file import WEIGHTS
 from dreamgui.models.workshop import Source, lora_source, read_source
 from dreamgui.recipes.drawn import drawn
-from dreamgui.workspace import Workspace, safe_name, write_json
+from dreamgui.workspace import EXPORTS, Workspace, safe_name, write_json
 
 if TYPE_CHECKING:
     from dreamgui.models.manager import Models
 
-EXPORTS = "exports"
 _STEPS = 5
 _ENDINGS = {
     "single-file": ".safetensors",
@@ -119,10 +120,7 @@ def make_plan(job: ExportJob, workspace: Workspace, catalog: Catalog) -> Plan:
     else:
         spec = catalog.spec(job.model, job.lora_scale)
         run = catalog.run(job.model) if spec.unet_run or spec.lora_run else None
-    target = _target(job, lora.name if lora else job.model, workspace)
-    beside = [target, *(() if job.format == "diffusers" else (_note(target, each) for each in _NOTES))]
-    if taken := [path for path in beside if path.exists()]:
-        raise BadInput(f"{taken[0]} exists already.", "Choose another name, or delete it first.")
+    target = free_target(job, workspace, lora.name if lora else job.model)
     pictures = None
     if run and run.dataset:
         try:
@@ -132,12 +130,28 @@ def make_plan(job: ExportJob, workspace: Workspace, catalog: Catalog) -> Plan:
     return Plan(job, spec, catalog.card(spec.base), run, lora, pictures, target)
 
 
+def free_target(job: ExportJob, workspace: Workspace, title: str = "") -> Path:
+    """Where an export goes: ``job.out``, else the workspace's exports under its title.
+
+    Raises:
+        BadInput: something is there already.
+    """
+    target = _target(job, title, workspace)
+    beside = [
+        target,
+        *(() if job.format == "diffusers" else (certificate_place(target), _card_place(target))),
+    ]
+    if taken := [path for path in beside if path.exists()]:
+        raise BadInput(f"{taken[0]} exists already.", "Choose another name, or delete it first.")
+    return target
+
+
 def _target(job: ExportJob, title: str, workspace: Workspace) -> Path:
     ending = _ENDINGS[job.format]
-    if not job.out:
+    if job.out is None:
         stem = safe_name(f"{title}-{job.format}" if job.format != "single-file" else title)
         return workspace.root / EXPORTS / (stem + ending)
-    target = Path(job.out).expanduser().absolute()
+    target = job.out.expanduser().absolute()
     return target if target.name.endswith(ending) else target.with_name(target.name + ending)
 
 
@@ -179,33 +193,47 @@ def _certificate(
     job, request = plan.job, certificate_draw(plan.card)
     base: Image.Image | None = None
     if plan.run or plan.lora:
-        with models.use(ModelSpec(plan.spec.base)) as parts:
-            (base,) = yield from drawn(parts, [request], Progress("Drawing with the base", 1, _STEPS))
-            yield Cell(plan.spec.base, request.prompt, request.seed, base)
-    yield Progress("Drawing with the live model", 2, _STEPS)
+        base = yield from _drawn_live(ModelSpec(plan.spec.base), None, request, models, 1)
+        yield Cell(plan.spec.base, request.prompt, request.seed, base)
     loose = plan.lora.file if plan.lora and not plan.run else None
-    with models.use(plan.spec) as parts, lora_by_us(parts, loose) as shown_by:
-        (live,) = yield from drawn(shown_by, [request], Progress("Drawing with the live model", 2, _STEPS))
+    live = yield from _drawn_live(plan.spec, loose, request, models, 2)
     yield Cell(f"{plan.title}, live", request.prompt, request.seed, live)
-
-    yield Progress("Drawing through the export", 3, _STEPS)
-    progress = Progress("Drawing through the export", 3, _STEPS)
-    if plan.lora:
-        loader = "load_lora_weights"
-        with models.use(ModelSpec(plan.spec.base)) as parts, lora_by_diffusers(parts, path) as adapted:
-            (shown,) = yield from drawn(adapted, [request], progress)
-    else:
-        # One whole model at a time: the live one's memory is given back before the export is loaded.
-        models.release()
-        folder = models.catalog.folder(plan.spec.base)
-        parts, loader = open_whole(path, folder, plan.card, models.device, models.dtype)
-        (shown,) = yield from drawn(parts, [request], progress)
+    shown, loader = yield from _drawn_export(plan, path, request, models)
     yield Cell(f"{plan.title}, exported", request.prompt, request.seed, shown)
     yield Progress("Comparing", 4, _STEPS)
     rounded = _rounded(plan, models.catalog)
     return certify(
         plan.title, job.format, job.dtype, proofs, rounded, live, shown, base, str(models.device), loader
     )
+
+
+def _drawn_live(
+    spec: ModelSpec, lora: Path | None, request: Draw, models: Models, step: int
+) -> Generator[Event, None, Image.Image]:
+    """The picture as DreamGUI draws it, with a LoRA's file where that is no run. The lent parts end with this call."""
+    progress = Progress(f"Drawing with {'the base' if step == 1 else 'the live model'}", step, _STEPS)
+    yield progress
+    with models.use(spec) as parts, lora_by_us(parts, lora) as shown_by:
+        (image,) = yield from drawn(shown_by, [request], progress)
+    return image
+
+
+def _drawn_export(
+    plan: Plan, path: Path, request: Draw, models: Models
+) -> Generator[Event, None, tuple[Image.Image, str]]:
+    """The picture through the export as diffusers opens it, and what opened it."""
+    progress = Progress("Drawing through the export", 3, _STEPS)
+    yield progress
+    if plan.lora:
+        with models.use(ModelSpec(plan.spec.base)) as parts, lora_by_diffusers(parts, path) as adapted:
+            (shown,) = yield from drawn(adapted, [request], progress)
+        return shown, "load_lora_weights"
+    # One whole model at a time: the live one's memory is given back before the export is loaded.
+    models.release()
+    folder = models.catalog.folder(plan.spec.base)
+    opened, loader = open_whole(path, folder, plan.card, models.device, models.dtype)
+    (shown,) = yield from drawn(opened, [request], progress)
+    return shown, loader
 
 
 def _rounded(plan: Plan, catalog: Catalog) -> bool:
@@ -231,23 +259,20 @@ def _numbers(certificate: Certificate) -> dict[str, float | None]:
     }
 
 
-_NOTES: tuple[Literal[".certificate.json", ".README.md"], ...] = (".certificate.json", ".README.md")
-
-
-def _note(target: Path, ending: str) -> Path:
-    """What stands beside a file: a README.md of its own name, as its folder may have another one."""
-    return target.with_name(target.stem + ending)
+def _card_place(target: Path) -> Path:
+    """The model card beside a file: a README.md of its own name, as its folder may have another one."""
+    return target.with_name(target.stem + ".README.md")
 
 
 def _put_in_place(plan: Plan, path: Path, certificate: Certificate) -> None:
     """Certificate and model card beside the export; the export itself moves last."""
     card = model_card(plan.card, plan.run, plan.pictures, certificate)
     if path.is_dir():
-        write_json(path / "certificate.json", certificate.model_dump())
+        write_json(certificate_place(path), certificate.model_dump())
         (path / "README.md").write_text(card, encoding="utf-8")
     else:
-        write_json(_note(plan.target, ".certificate.json"), certificate.model_dump())
-        _note(plan.target, ".README.md").write_text(card, encoding="utf-8")
+        write_json(certificate_place(plan.target), certificate.model_dump())
+        _card_place(plan.target).write_text(card, encoding="utf-8")
     path.replace(plan.target)
 
 

@@ -16,6 +16,7 @@ from dreamgui.ui.tabs.control import create_control_tab
 from dreamgui.ui.tabs.convert import create_convert_tab
 from dreamgui.ui.tabs.dataset import create_dataset_tab
 from dreamgui.ui.tabs.train import create_train_tab
+from dreamgui.ui.tabs.workshop import TOOLS, create_workshop
 from dreamgui.ui.watch import Watch
 
 TITLE = "DreamGUI"
@@ -45,12 +46,15 @@ def create_ui(services: Services, device: Device | None = None, local: bool = Tr
         with gr.Row(elem_id="head", equal_height=True):
             gr.HTML(f"<h1>{TITLE}</h1><p>{LEAD}</p>", elem_id="title")
             line = gr.HTML(elem_id="status-line")
-        watch = Watch(blocks, services.jobs, [model.kind for model in ACTIONS])
+        watch = Watch(
+            blocks, services.jobs, [model.kind for model in ACTIONS] + [tool.job.kind for tool in TOOLS]
+        )
         with gr.Tabs(elem_id="tabs"):
             with gr.Tab("Dataset", id="dataset", elem_id="tab-dataset"):
                 create_dataset_tab(services, watch, local)
-            with gr.Tab("Convert", id="convert", elem_id="tab-convert"):
+            with gr.Tab("Convert", id="convert", elem_id="tab-convert") as convert:
                 create_convert_tab(services, watch, local)
+                _refresh(blocks, convert, create_workshop(services, watch, local))
             with gr.Tab("Train", id="train", elem_id="tab-train") as train:
                 _refresh(blocks, train, create_train_tab(services, watch, local))
             with gr.Tab("Compare", id="compare", elem_id="tab-compare") as compare:

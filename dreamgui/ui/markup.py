@@ -10,7 +10,7 @@ from dreamgui.jobs import Jobs
 from dreamgui.ui.stream import JobView, duration, fraction_done, seconds_left, waiting_text
 
 NOTES_SHOWN = 3
-RESULTS = {"dataset": "data set", "model": "model", "run": "run", "report": "report"}
+RESULTS = {"dataset": "data set", "model": "model", "run": "run", "report": "report", "export": "export"}
 PILLS = {
     "waiting": "Waiting",
     "running": "Running",

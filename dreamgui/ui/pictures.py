@@ -72,6 +72,13 @@ def zipped(folder: Path) -> str:
     return shutil.make_archive(str(target), "zip", folder.parent, folder.name)
 
 
+def offered(file: Path) -> str:
+    """The path in gradio's cache of a copy of this file of the workspace, for a download."""
+    target = Path(get_upload_folder()) / "offered" / file.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return str(shutil.copy(file, target))
+
+
 def zip_data(folder: Path) -> dict[str, Any]:
     """A folder, zipped, as gradio sends files."""
     return _as_file(zipped(folder))

@@ -29,6 +29,12 @@ DOING = {
     "compare": "a comparison is running",
     "control": "a ControlNet drawing is running",
     "demo": "the demo is running",
+    "export": "a model is being exported",
+    "merge": "a LoRA is being merged",
+    "extract": "a LoRA is being extracted",
+    "resize": "a LoRA is being resized",
+    "mix": "two models are being mixed",
+    "tokens": "a token is being looked at",
 }
 AnyEvent = TypeVar("AnyEvent", bound=Event)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from tests.models.malformed_pickles import WITNESS
 from tests.tiny import make_tiny_bundle
 
 SECONDS = 2.0
+# The wall clock of a busy machine counts what others compute: only a file that makes us wait is told by it.
+BUSY_SECONDS = 10.0
 MEMORY_BYTES = 300e6
 
 
@@ -47,6 +50,12 @@ def nothing_runs() -> Iterator[None]:
     assert not executed, "code of the file was executed"
 
 
+def computing_seconds() -> float:
+    """Of this process and of the children that it has seen end."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 def test_there_are_enough() -> None:
     assert len(CASES) >= 120
 
@@ -57,12 +66,12 @@ def test_a_bad_file_is_refused_in_one_sentence(name: str, models: Models, tmp_pa
     path = tmp_path / f"{name}.safetensors"
     path.write_bytes(make())
     workspace, process = models.catalog.workspace, psutil.Process()
-    before, began = process.memory_info().rss, time.perf_counter()
+    before, began, computed = process.memory_info().rss, time.perf_counter(), computing_seconds()
     with pytest.raises(BadModelFile) as caught:
         list(convert(ConvertJob(source=str(path)), workspace, models))
-    seconds, grown = time.perf_counter() - began, process.memory_info().rss - before
+    seconds, grown = computing_seconds() - computed, process.memory_info().rss - before
     assert re.search(words, str(caught.value)), str(caught.value)
     assert path.name in caught.value.what and caught.value.next_step and len(str(caught.value)) < 500
     assert "\n" not in str(caught.value) and grown < MEMORY_BYTES
-    assert seconds < SECONDS, f"{seconds:.2f} s"
+    assert seconds < SECONDS and time.perf_counter() - began < BUSY_SECONDS, f"{seconds:.2f} s"
     assert list((workspace.root / "models").iterdir()) == []

@@ -384,7 +384,9 @@ def test_a_wrong_file_from_the_hub_is_refused_and_removed(online: Server, worksp
 
 
 def test_stale_leftovers_are_swept_and_fresh_ones_kept(workspace: Workspace) -> None:
-    shelf = workspace.root / "models"
+    shelf, exports = workspace.root / "models", workspace.root / "exports" / ".export.old"
+    exports.mkdir(parents=True)
+    os.utime(exports, (1, 1))
     for name in (".convert.old", ".download.old", ".convert.new", "kept"):
         (shelf / name).mkdir()
         (shelf / name / "file").write_text("x")
@@ -398,6 +400,7 @@ def test_stale_leftovers_are_swept_and_fresh_ones_kept(workspace: Workspace) -> 
     os.utime(shelf / ".download.old" / "file")
     Models(workspace, torch.device("cpu"))
     assert sorted(path.name for path in shelf.iterdir()) == [".convert.new", ".download.old", "kept"]
+    assert not exports.exists()
 
 
 OFFLINE = """

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import shutil
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +223,28 @@ def test_a_file_that_reads_back_differently_is_never_saved(
     with pytest.raises(Damaged, match=r"the numbers of .* differ"):
         run(models, model="tiny", out=str(tmp_path / "out" / "x.safetensors"))
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_the_live_model_is_gone_before_the_export_is_opened(
+    models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two whole models at full size are 9.5 GB on the CPU (seen); one is half of that."""
+    lent: list[weakref.ref[Any]] = []
+    really_drawn, really_open = recipe.drawn, recipe.open_whole
+
+    def drawn(parts: Any, *rest: Any) -> Any:
+        lent.append(weakref.ref(parts.unet))
+        return really_drawn(parts, *rest)
+
+    def open_whole(*given: Any) -> Any:
+        gc.collect()
+        assert lent and all(unet() is None for unet in lent)
+        return really_open(*given)
+
+    monkeypatch.setattr(recipe, "drawn", drawn)
+    monkeypatch.setattr(recipe, "open_whole", open_whole)
+    run(models, model="moved", out=str(tmp_path / "moved"))
+    assert len(lent) == 3
 
 
 def test_stopping_leaves_nothing(models: Models, tmp_path: Path) -> None:

@@ -1,0 +1,56 @@
+"""A newcomer exports a model in the browser, sees its certificate and takes the file along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+from safetensors import safe_open
+
+from dreamgui.workspace import EXPORTS
+from tests.e2e.conftest import HAS_BUNDLE, Server
+
+LONG = 90_000
+
+
+@pytest.fixture
+def page(browser: Browser, server: Server) -> Page:
+    """The workshop, opened."""
+    page = browser.new_page(viewport={"width": 1280, "height": 1200})
+    page.set_default_timeout(30_000)
+    page.goto(server.url)
+    page.get_by_role("tab", name="Convert", exact=True).click()
+    page.get_by_role("button", name="Workshop").click()
+    return page
+
+
+def open_section(page: Page, kind: str) -> None:
+    page.locator(f"#{kind}-section button").first.click()
+
+
+@pytest.mark.skipif(HAS_BUNDLE, reason="a bundle is a model only once it is converted")
+def test_an_export_shows_its_certificate_and_is_downloaded(
+    page: Page, server: Server, tmp_path: Path
+) -> None:
+    open_section(page, "export")
+    page.locator("#export-start").click()
+    expect(page.locator("#export-progress .dg-done")).to_be_visible(timeout=LONG)
+    expect(page.locator("#export-result")).to_contain_text("passed")
+    expect(page.locator("#export-result")).to_contain_text("from_single_file")
+    with page.expect_download() as waiting:
+        page.locator("#export-download").click()
+    waiting.value.save_as(tmp_path / "taken.safetensors")
+    with safe_open(tmp_path / "taken.safetensors", "pt") as file:
+        assert any(key.startswith("cond_stage_model.") for key in file.keys())  # noqa: SIM118 - not a dict
+    assert (server.home / EXPORTS / "portraits.certificate.json").is_file()
+
+
+@pytest.mark.skipif(HAS_BUNDLE, reason="a bundle is a model only once it is converted")
+def test_a_token_is_drawn_and_rarer_ones_are_named(page: Page) -> None:
+    open_section(page, "tokens")
+    page.locator("#tokens-token textarea, #tokens-token input").first.fill("sks")
+    page.locator("#tokens-start").click()
+    expect(page.locator("#tokens-progress .dg-done")).to_be_visible(timeout=LONG)
+    expect(page.locator("#tokens-progress")).to_contain_text("is one token")
+    expect(page.locator("#tokens-pictures img").first).to_be_visible()
