@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import socket
@@ -39,7 +40,7 @@ def run_together(work: Callable[[int], None], count: int = 2) -> int:
 
 
 class ForkedLauncher:
-    """Stands for the ``subprocess.Popen`` that ``dreamgui.recipes.launch`` starts the processes with."""
+    """Stands for the ``Popen`` that ``dreamgui.recipes.launch`` starts the processes with."""
 
     def __init__(self, command: list[str], **options: Any) -> None:
         reads, self._writes = os.pipe()
@@ -67,13 +68,17 @@ class ForkedLauncher:
 
 
 def _rank(work: Callable[[int], None], rank: int, count: int, port: int) -> None:
+    # Collecting garbage would copy all that was imported.
+    gc.freeze()
     torch.set_num_threads(1)
     where = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
     os.environ |= {name: str(value) for name, value in where.items()}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    failed = True
     try:
         work(rank)
-    except BaseException:
-        sys.excepthook(*sys.exc_info())
-        os._exit(1)
-    os._exit(0)
+        failed = False
+    finally:
+        if failed:
+            sys.excepthook(*sys.exc_info())
+        os._exit(failed)

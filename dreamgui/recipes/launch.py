@@ -18,7 +18,6 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import subprocess
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from subprocess import PIPE, STDOUT, Popen
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -120,12 +120,12 @@ class _Ranks:
         (folder / PLAN).write_bytes(pickle.dumps(plan))
         with (folder / "output.txt").open("wb") as output:
             # A session of their own: Ctrl-C in the terminal reaches this process alone, which then stops them.
-            self._process = subprocess.Popen(
+            self._process = Popen(
                 _command(folder, self._count),
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, _PYTHONPATH))},
-                stdin=subprocess.PIPE,
+                stdin=PIPE,
                 stdout=output,
-                stderr=subprocess.STDOUT,
+                stderr=STDOUT,
                 start_new_session=True,
             )
 

@@ -110,7 +110,8 @@ def _report(
     folder: Path, kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
     """Leave what broke this process off for the parent; where another has gone, that is only said."""
-    gone = isinstance(error, dist.DistError) or "onnection" in str(error)
+    # Gloo raises plain RuntimeErrors: "Connection closed by peer".
+    gone = isinstance(error, dist.DistError) or "connection" in str(error).lower()
     known = isinstance(error, DreamError)
     report = {
         "kind": OTHERS_GONE if gone and not known else kind.__name__,

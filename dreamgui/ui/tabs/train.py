@@ -10,7 +10,7 @@ from dreamgui.config import ClassImagesJob, JobConfig, TrainJob
 from dreamgui.data.dataset import Dataset
 from dreamgui.errors import DreamError, UnknownName
 from dreamgui.events import ClassImage, Loss, Sampled, Saved
-from dreamgui.services import Services
+from dreamgui.services import Services, gpu_count
 from dreamgui.ui.form import Form, make_config
 from dreamgui.ui.grid import short_prompts
 from dreamgui.ui.markup import duration, facts, file_size
@@ -46,7 +46,7 @@ def create_train_tab(services: Services, watch: Watch, local: bool) -> list[Form
                 form.show("rank", min_width=100)
             panel.place_buttons("Train", stop_label="Stop and keep")
             resume = Resume(services)
-            form.fold()
+            form.fold(skip=() if gpu_count() > 1 else ("processes",))
             classes = ClassImages(services, local)
         with gr.Column(scale=3, min_width=320):
             panel.place_progress()
@@ -215,7 +215,11 @@ class Resume:
     def _config(self, run: str) -> JobConfig:
         if not run:
             raise UnknownName("No run was chosen.", "Choose the one that shall go on.")
-        return make_config(TrainJob, {**self.services.catalog.run(run).job, "run": run, "resume": True})
+        job = {**self.services.catalog.run(run).job, "run": run, "resume": True}
+        # Another number learns the same, and where there is one GPU the page shows no number to change.
+        if job.get("processes", 1) > gpu_count():
+            job["processes"] = 1
+        return make_config(TrainJob, job)
 
 
 class ClassImages:
