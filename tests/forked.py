@@ -43,6 +43,7 @@ class ForkedLauncher:
     """Stands for the ``Popen`` that ``dreamgui.recipes.launch`` starts the processes with."""
 
     def __init__(self, command: list[str], **options: Any) -> None:
+        options["stdout"].write(b"said by the stand-in")
         reads, self._writes = os.pipe()
         self.returncode: int | None = None
         self._process = FORK.Process(target=self._launch, args=(Path(command[-1]), reads))

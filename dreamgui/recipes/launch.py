@@ -16,6 +16,7 @@ with it they end.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import pickle
 import sys
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 
 PLAN, EVENTS, STOP, ERROR = "plan.pickle", "events.jsonl", "stop", "error-{rank}.json"
 OTHERS_GONE = "OthersGone"
+_SHOWN_CHARACTERS = 4000
+_log = logging.getLogger(__name__)
 _LOOK_SECONDS, _PULSE_SECONDS, _END_SECONDS = 0.05, 1.0, 10.0
 _PYTHONPATH = (str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH", ""))
 
@@ -172,6 +175,9 @@ class _Ranks:
         causes = [cause for cause in map(read_json, reports) if cause["kind"] != OTHERS_GONE]
         if causes:
             raise _error(causes[0])
+        # What torchrun says of the process that was killed, or why accelerate didn't start.
+        printed = (self._folder / "output.txt").read_text(encoding="utf-8", errors="replace")
+        _log.error("the processes printed:\n%s", printed[-_SHOWN_CHARACTERS:])
         raise TrainingFailed(
             f"One of the {self._count} processes was ended from outside, most often because memory was short.",
             "Resume the run: its last checkpoint is whole. A smaller batch needs less memory.",

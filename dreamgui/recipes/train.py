@@ -163,7 +163,7 @@ def learn(
 
 
 def lora_settings(job: TrainJob) -> LoraSettings | None:
-    """The LoRA that is trained, None where the whole UNet is."""
+    """What the job says of its LoRA; None where the whole UNet learns."""
     if job.method == "unet":
         return None
     return LoraSettings(job.rank, job.effective_alpha, job.lora_targets, job.seed, job.dora)

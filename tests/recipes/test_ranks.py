@@ -107,7 +107,11 @@ def _die_in_training(root: Path, wish: TrainJob, told: Path) -> None:
 
 
 def test_kill_9_leaves_no_process_and_the_run_goes_on(
-    workspace: Workspace, models: Models, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Workspace,
+    models: Models,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """First the parent is killed, then one of the processes; one process brings the run to its end."""
     wish = job(method="unet", run="killed")
@@ -129,7 +133,7 @@ def test_kill_9_leaves_no_process_and_the_run_goes_on(
     descendants()[-1].kill()
     with pytest.raises(TrainingFailed, match=r"ended from outside.*Resume the run"):
         list(stream)
-    assert descendants() == []
+    assert descendants() == [] and "said by the stand-in" in caplog.text
 
     done = max(int(path.name[5:]) for path in workspace.place("runs", "killed").glob("checkpoints/step-*"))
     alone = {"processes": 1, "steps": done + 5}

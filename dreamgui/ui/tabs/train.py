@@ -215,7 +215,7 @@ class Resume:
     def _config(self, run: str) -> JobConfig:
         if not run:
             raise UnknownName("No run was chosen.", "Choose the one that shall go on.")
-        job = {**self.services.catalog.run(run).job, "run": run, "resume": True}
+        job: dict[str, Any] = {**self.services.catalog.run(run).job, "run": run, "resume": True}
         # Another number learns the same, and where there is one GPU the page shows no number to change.
         if job.get("processes", 1) > gpu_count():
             job["processes"] = 1
