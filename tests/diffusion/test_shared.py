@@ -18,7 +18,7 @@ from dreamgui.models.manager import LoraSettings, Models
 from tests.forked import run_together
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the processes are forked")
-STEPS = 4
+STEPS = 3
 LORA = LoraSettings(4, 4.0)
 
 

@@ -28,6 +28,7 @@ from dreamgui.errors import (
 from dreamgui.events import Event, Loss, Note, Progress, Sampled, Saved, Validation
 from dreamgui.models.manager import Models
 from dreamgui.recipes import launch
+from dreamgui.recipes import train as recipe
 from dreamgui.recipes.train import train
 from dreamgui.workspace import Workspace
 from tests.diffusion.made import make_dataset
@@ -161,9 +162,12 @@ def test_stop_keeps_what_was_learnt(workspace: Workspace, models: Models) -> Non
 
 
 @pytest.mark.usefixtures("forked")
-def test_the_events_are_those_of_one_process(workspace: Workspace, models: Models) -> None:
+def test_the_events_are_those_of_one_process(
+    workspace: Workspace, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipe, "SAMPLE_STEPS", 2)
     settings = {
-        "steps": 6, "sample_every": 3, "sample_prompts": ("sks woman",), "validate_every": 2,
+        "steps": 4, "sample_every": 2, "sample_prompts": ("sks woman",), "validate_every": 2,
         "checkpoint_every": 2, "prior_preservation": True, "class_count": 2, "batch_size": 4,
         "accumulate": 2, "train_text_encoder": True, "text_share": 0.5, "finish_with": "best",
         "ema_decay": 0.9, "face_weight": 2.0,
@@ -209,8 +213,9 @@ def test_what_a_process_raises_arrives(
 
 @pytest.mark.usefixtures("forked")
 def test_stop_or_the_end_of_the_stream_before_the_first_step_ends_them(
-    workspace: Workspace, models: Models
+    workspace: Workspace, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(launch, "_PULSE_SECONDS", 0.1)
     stream: Any = train(job(run="early"), workspace, models)
     until(stream, Progress)
     with pytest.raises(StopRequested):
