@@ -50,7 +50,7 @@ def main(folder: Path) -> None:
     plan: Plan = pickle.loads((folder / PLAN).read_bytes())
     state = _joined(plan.device_type)
     if not state.is_main_process:
-        plan = _watching(plan)
+        plan = _watching(plan, folder)
     models = Models(plan.workspace, state.device)
     with models.train(plan.job.model, lora_settings(plan.job), plan.job.train_text_encoder) as parts:
         for number, event in enumerate(_trained(plan, parts, state, folder)):
@@ -89,10 +89,12 @@ class _Watched(TrainedRun):
         return self._card(len(log.losses), seconds, file_bytes=0, finished=True)
 
 
-def _watching(plan: Plan) -> Plan:
+def _watching(plan: Plan, folder: Path) -> Plan:
     """The plan for a process that only computes its part of the steps."""
     job: TrainJob = plan.job.model_copy(update=_WRITES_NOTHING)
     run = _Watched(plan.run.name, job, plan.workspace)
+    # What lies in the run's own folder, beside its checkpoints, is for the first process alone.
+    run.folder = folder
     return replace(plan, job=job, run=run, material=replace(plan.material, held_out=[]))
 
 
