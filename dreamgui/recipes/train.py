@@ -195,8 +195,8 @@ def _samples(parts: Parts, training: TrainingStep, job: TrainJob, step: int) -> 
 
 def _smaller(job: TrainJob) -> str:
     """What to change when memory was short, the least harm first."""
-    if job.batch_size > 1:
-        half, sums = job.batch_size // 2, job.accumulate * 2
+    half, sums = job.batch_size // 2, job.accumulate * 2
+    if half and half % job.processes == 0:
         return f"Set the batch to {half} and add up {sums} batches: it learns the same in less memory."
     if not job.gradient_checkpointing:
         return "Turn gradient checkpointing on: it learns the same, more slowly, in less memory."

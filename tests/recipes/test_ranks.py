@@ -196,7 +196,10 @@ def test_what_a_process_raises_arrives(
 
     failure: Exception = NotEnoughMemory("The device ran out of memory.", "Do something.")
     monkeypatch.setattr(Models, "train", short)
-    with pytest.raises(NotEnoughMemory, match=r"ran out of memory.*Set the batch to 1"):
+    with pytest.raises(NotEnoughMemory, match=r"ran out of memory.*Set the batch to 2"):
+        list(train(job(batch_size=4), workspace, models))
+    # One picture can't be shared by two.
+    with pytest.raises(NotEnoughMemory, match="gradient checkpointing"):
         list(train(job(), workspace, models))
     failure = ZeroDivisionError("by zero")
     with pytest.raises(RuntimeError, match="ZeroDivisionError: by zero") as caught:
