@@ -220,6 +220,9 @@ class TrainSettings(JobConfig):
         1, "Instance pictures a step (as many class pictures beside them)", ge=1, le=64, fold=True
     )
     accumulate: int = knob(1, "Batches that are added up before the weights move", ge=1, le=64, fold=True)
+    processes: int = knob(
+        1, "Processes that share a step's pictures between them, one a GPU", ge=1, le=64, fold=True
+    )
     random_flips: bool = knob(
         False, "Also learn from mirrored photographs (no face is symmetrical)", fold=True
     )

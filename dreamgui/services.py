@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,6 +45,13 @@ class Services:
 
                 self._models = Models(self.workspace)
             return self._models
+
+
+def gpu_count() -> int:
+    """NVIDIA GPUs that this process may use, on Linux, where several can share a training; needs no torch."""
+    there = len(list(Path("/dev").glob("nvidia[0-9]*")))
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return there if allowed is None else min(there, len(list(filter(None, allowed.split(",")))))
 
 
 def build(root: Path | None = None) -> Services:

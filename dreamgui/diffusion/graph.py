@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dreamgui.diffusion.batches import Batch
+from dreamgui.diffusion.shared import SharedStep
 from dreamgui.diffusion.step import TrainingStep
 
 WARM_STEPS = 2
@@ -117,6 +118,8 @@ class FastStep:
 def _impossible(training: TrainingStep) -> str:
     """Why this training can't be captured; empty where it can."""
     name = training.settings.optimizer
+    if isinstance(training, SharedStep):
+        return "Steps run without a CUDA graph: several processes share them."
     if training.device.type != "cuda":
         return f"{training.device.type.upper()} has no CUDA graphs."
     if name != "adamw":

@@ -127,6 +127,13 @@ class Models:
                 del unet, parts
                 _give_back_memory()
 
+    @contextmanager
+    def elsewhere(self, what: str) -> Iterator[None]:
+        """Give all device memory to other processes; inside the block nobody here is lent a model."""
+        with self._my_turn(what):
+            self._forget()
+            yield
+
     def release(self) -> None:
         """Give all device memory back; the next use loads again."""
         with self._my_turn(""):

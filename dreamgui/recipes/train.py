@@ -6,7 +6,7 @@ Ruiz et al. 2022, https://arxiv.org/abs/2208.12242.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from dreamgui.models.catalog import UNET_FILE
 from dreamgui.models.lora_files import LoraSettings
 from dreamgui.recipes.class_images import class_images, class_job
 from dreamgui.recipes.drawn import drawn
+from dreamgui.recipes.launch import Plan, require_shareable, train_together
 from dreamgui.recipes.lessons import Material, encode, photographs
 from dreamgui.recipes.loss_log import Board, LossLog
 from dreamgui.recipes.trained_run import TrainedRun
@@ -48,9 +49,11 @@ def train(job: TrainJob, workspace: Workspace, models: Models) -> Iterator[Event
         UnknownName: there is no such base, data set or run.
         NotEnoughPhotos: the data set has less than three pictures.
         NotEnoughDisk, NotEnoughMemory: said before anything is lost.
-        BadInput: what an optimizer or TensorBoard needs isn't installed.
+        BadInput: what an optimizer or TensorBoard needs isn't installed, or the processes can't share a step.
         TrainingFailed: the loss is no longer a number; the last checkpoint stays.
     """
+    if job.processes > 1:
+        require_shareable(job, models.device)
     card = models.catalog.card(job.model)
     dataset = Dataset.load(workspace.find("datasets", job.dataset))
     material = photographs(dataset, job)
@@ -66,17 +69,29 @@ def train(job: TrainJob, workspace: Workspace, models: Models) -> Iterator[Event
         run.job = run.job.model_copy(update={"class_count": len(files)})
 
     try:
-        with models.train(job.model, lora_settings(job), job.train_text_encoder) as parts:
-            yield from _learn(job, parts, run, material)
-            # Without this reference the manager gets the memory back at once.
-            del parts
+        if job.processes > 1:
+            yield from train_together(Plan(job, run, material, workspace, models.device.type), models)
+        else:
+            with models.train(job.model, lora_settings(job), job.train_text_encoder) as parts:
+                yield from learn(job, parts, run, material)
+                # Without this reference the manager gets the memory back at once.
+                del parts
     except NotEnoughMemory as error:
         raise NotEnoughMemory(error.what, smaller(job)) from None
     yield Saved("run", run.name, run.folder)
 
 
-def _learn(job: TrainJob, parts: Parts, run: TrainedRun, material: Material) -> Iterator[Event]:
-    """From pictures to a finished run; the methods differ only in which weights require a gradient."""
+def learn(
+    job: TrainJob,
+    parts: Parts,
+    run: TrainedRun,
+    material: Material,
+    step_of: Callable[..., TrainingStep] = TrainingStep,
+) -> Iterator[Event]:
+    """From pictures to a finished run; the methods differ only in which weights require a gradient.
+
+    ``step_of`` makes the step: of this process alone, or one that it shares with others.
+    """
     began = time.monotonic()
     for sentence in cut_off_notes(parts.tokenizer, [*material.captions, *job.sample_prompts]):
         yield Note(sentence)
@@ -88,7 +103,7 @@ def _learn(job: TrainJob, parts: Parts, run: TrainedRun, material: Material) -> 
         parts.unet.enable_gradient_checkpointing(recomputed)
     settings = StepSettings(**{name: getattr(job, name) for name in StepSettings.__dataclass_fields__})
     text_encoder = parts.text_encoder if job.train_text_encoder else None
-    training = TrainingStep(parts.unet, schedule, parts.dtype, settings, text_encoder)
+    training = step_of(parts.unet, schedule, parts.dtype, settings, text_encoder)
     fast, told_why = FastStep(training), parts.device.type != "cuda"
     log = LossLog(training, parts.device, Board(run.folder / "tensorboard") if job.tensorboard else None)
     if job.resume:
@@ -190,8 +205,8 @@ def _samples(parts: Parts, training: TrainingStep, job: TrainJob, step: int) -> 
 
 def smaller(job: TrainJob) -> str:
     """What to change when memory was short, the least harm first."""
-    if job.batch_size > 1:
-        half, sums = job.batch_size // 2, job.accumulate * 2
+    half, sums = job.batch_size // 2, job.accumulate * 2
+    if half and half % job.processes == 0:
         return f"Set the batch to {half} and add up {sums} batches: it learns the same in less memory."
     if not job.gradient_checkpointing:
         return "Turn gradient checkpointing on: it learns the same, more slowly, in less memory."

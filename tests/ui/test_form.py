@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -10,8 +11,10 @@ import pytest
 
 from dreamgui.config import CompareJob, ConvertJob, CropJob, JobConfig, TrainJob
 from dreamgui.errors import OutOfRange
-from dreamgui.services import Services
+from dreamgui.services import Services, gpu_count
+from dreamgui.ui.build import create_ui
 from dreamgui.ui.form import Form
+from dreamgui.ui.tabs import train as tab
 from tests.ui.fakes import add_base, fake_services
 
 
@@ -113,3 +116,36 @@ def test_refresh_keeps_what_is_still_there(services: Services) -> None:
     updates = dict(zip(["model", "dataset"], form.refresh("portraits", "gone"), strict=True))
     assert updates["model"]["value"] == "portraits" and updates["model"]["choices"] == ["portraits", "newer"]
     assert updates["dataset"]["value"] == "anna"
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_the_number_of_processes_is_shown_where_there_are_gpus(
+    services: Services, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(tab, "gpu_count", lambda: count)
+    ids = {block["props"].get("elem_id") for block in create_ui(services).config["components"]}
+    assert ("train-processes" in ids) == (count > 1) and "train-batch-size" in ids
+
+
+def test_a_broken_off_run_goes_on_with_the_gpus_that_are_there(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = TrainJob(dataset="anna", processes=4, batch_size=8)
+    card = SimpleNamespace(job=job.model_dump(mode="json"))
+    with gr.Blocks():
+        resume = tab.Resume(services)
+    monkeypatch.setattr("dreamgui.models.catalog.Catalog.run", lambda self, name: card)
+    for count, used in ((1, 1), (4, 4)):
+        monkeypatch.setattr(tab, "gpu_count", lambda count=count: count)
+        resumed = resume._config("anna-1")
+        assert resumed == job.model_copy(update={"run": "anna-1", "resume": True, "processes": used})
+
+
+def test_gpus_are_counted_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [Path(f"/dev/nvidia{number}") for number in range(4)]
+    monkeypatch.setattr(Path, "glob", lambda self, pattern: iter(found))
+    for allowed, count in (("0,2", 2), ("", 0), ("0,1,2,3,4", 4)):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", allowed)
+        assert gpu_count() == count
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert gpu_count() == 4

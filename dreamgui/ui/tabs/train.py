@@ -10,7 +10,7 @@ from dreamgui.config import ClassImagesJob, JobConfig, TrainJob
 from dreamgui.data.dataset import Dataset
 from dreamgui.errors import DreamError, UnknownName
 from dreamgui.events import ClassImage, Loss, Sampled, Saved
-from dreamgui.services import Services
+from dreamgui.services import Services, gpu_count
 from dreamgui.ui.form import Form, make_config
 from dreamgui.ui.grid import short_prompts
 from dreamgui.ui.markup import duration, facts, file_size
@@ -48,7 +48,7 @@ def create_train_tab(services: Services, watch: Watch, local: bool) -> list[Form
                 form.show("rank", min_width=100)
             panel.place_buttons("Train", stop_label="Stop and keep")
             resume = Resume(services)
-            form.fold()
+            form.fold(skip=() if gpu_count() > 1 else ("processes",))
             preflight = Preflight(services, form)
             classes = ClassImages(services, local)
             several = Sweep(services, form, local)
@@ -223,7 +223,11 @@ class Resume:
     def _config(self, run: str) -> JobConfig:
         if not run:
             raise UnknownName("No run was chosen.", "Choose the one that shall go on.")
-        return make_config(TrainJob, {**self.services.catalog.run(run).job, "run": run, "resume": True})
+        job: dict[str, Any] = {**self.services.catalog.run(run).job, "run": run, "resume": True}
+        # Another number learns the same, and where there is one GPU the page shows no number to change.
+        if job.get("processes", 1) > gpu_count():
+            job["processes"] = 1
+        return make_config(TrainJob, job)
 
 
 class ClassImages:

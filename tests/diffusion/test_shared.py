@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import distributed as dist
+
+from dreamgui.diffusion.batches import Batch
+from dreamgui.diffusion.schedule import NoiseSchedule
+from dreamgui.diffusion.shared import SharedStep
+from dreamgui.diffusion.step import StepSettings, TrainingStep
+from dreamgui.errors import StopRequested, TrainingFailed
+from dreamgui.models.manager import LoraSettings, Models
+from tests.forked import run_together
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the processes are forked")
+STEPS = 3
+LORA = LoraSettings(4, 4.0)
+
+
+def batch(number: int, count: int = 4) -> Batch:
+    """As many instance as class pictures, with tokens and weights."""
+    chance = torch.Generator().manual_seed(number)
+    latents, noise = torch.randn(2, 2 * count, 4, 8, 8, generator=chance)
+    return Batch(
+        latents,
+        noise,
+        torch.randint(0, 1000, (2 * count,), generator=chance),
+        torch.randn(2 * count, 77, 32, generator=chance),
+        count,
+        torch.randint(0, 49408, (2 * count, 77), generator=chance),
+        torch.rand(2 * count, 1, 8, 8, generator=chance) + 0.5,
+    )
+
+
+def learnt(
+    models: Models,
+    step_of: Callable[..., TrainingStep],
+    lora: LoraSettings | None,
+    text: bool,
+    dtype: torch.dtype,
+    settings: StepSettings,
+) -> tuple[list[list[float]], torch.Tensor]:
+    """Losses and gradient norms of a few steps, and every weight after them."""
+    with models.train("tiny", lora, text_encoder=text) as parts:
+        schedule = NoiseSchedule(parts.scheduler_config, parts.device)
+        step = step_of(parts.unet, schedule, dtype, settings, parts.text_encoder if text else None)
+        seen = []
+        for number in range(STEPS):
+            if text and number == STEPS // 2:
+                step.freeze_text()
+            seen.append(step.launch(batch(number), 1e-4, 1e-4).tolist())
+        return seen, torch.cat([weight.detach().flatten() for weight in step.trained.values()])
+
+
+@pytest.mark.parametrize(
+    ("lora", "text", "dtype", "settings"),
+    [
+        (None, False, torch.float32, StepSettings()),
+        (LORA, False, torch.float32, StepSettings(accumulate=2, min_snr_gamma=5.0, ema_decay=0.9)),
+        (LORA, True, torch.float32, StepSettings(prior_weight=0.5)),
+        (None, False, torch.float16, StepSettings()),
+    ],
+    ids=["unet", "lora-accumulated", "with-text-encoder", "fp16"],
+)
+def test_two_processes_learn_what_one_learns(
+    models: Models,
+    tmp_path: Path,
+    lora: LoraSettings | None,
+    text: bool,
+    dtype: torch.dtype,
+    settings: StepSettings,
+) -> None:
+    def work(rank: int) -> None:
+        dist.init_process_group("gloo")
+        result = learnt(models, SharedStep, lora, text, dtype, settings)
+        torch.save(result, tmp_path / f"{rank}.pt")
+
+    alone, weights = learnt(models, TrainingStep, lora, text, dtype, settings)
+    assert run_together(work) == 0
+    (first, mine), (second, others) = (torch.load(tmp_path / f"{rank}.pt") for rank in range(2))
+    assert first == second and torch.equal(mine, others)
+    tolerance = 1e-4 if dtype == torch.float32 else 2e-2
+    for one, two in zip(alone, first, strict=True):
+        assert two == pytest.approx(one, rel=tolerance)
+    # Adam's first steps are as long for tiny gradients as for large ones, so single numbers may differ.
+    assert float((mine - weights).abs().mean()) < 2e-6 / (1e-4 / tolerance)
+
+
+def test_what_one_process_meets_all_meet(models: Models, tmp_path: Path) -> None:
+    """A loss that is no number in one part, a wish to stop, weights that have come apart."""
+
+    def work(rank: int) -> None:
+        dist.init_process_group("gloo")
+        with models.train("tiny", LORA) as parts:
+            schedule = NoiseSchedule(parts.scheduler_config, parts.device)
+            wishes = iter([False, False, rank == 1])
+            step = SharedStep(parts.unet, schedule, torch.float32, stop_wanted=lambda: next(wishes, False))
+            before = step.fingerprint()
+            good = batch(0)
+            sick = replace(good, latents=good.latents.clone())
+            sick.latents[-1] *= float("nan")
+            with pytest.raises(TrainingFailed, match="nan"):
+                step(sick, 1e-3)
+            assert torch.equal(step.fingerprint(), before)
+            assert step(good, 1e-3).grad_norm > 0
+            now = step.fingerprint()
+            with pytest.raises(StopRequested):
+                step(good, 1e-3)
+            assert torch.equal(step.fingerprint(), now)
+            next(iter(step.trained.values())).data += rank
+            step._launched = 100
+            with pytest.raises(TrainingFailed, match=r"come apart: 1 of"):
+                step(good, 1e-3)
+
+    assert run_together(work) == 0

@@ -1,0 +1,85 @@
+"""Processes that train together, forked from the test: what was imported needn't be imported again."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+FORK = multiprocessing.get_context("fork")
+
+
+def run_together(work: Callable[[int], None], count: int = 2) -> int:
+    """Run ``work(rank)`` in so many processes with the environment that torchrun makes.
+
+    As under torchrun, one that fails ends the others.
+
+    Returns:
+        0 where all succeeded, else 1.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ranks = [FORK.Process(target=_rank, args=(work, rank, count, port)) for rank in range(count)]
+    for process in ranks:
+        process.start()
+    while any(process.is_alive() for process in ranks) and not any(process.exitcode for process in ranks):
+        time.sleep(0.02)
+    for process in ranks:
+        process.kill()
+        process.join()
+    return int(any(process.exitcode for process in ranks))
+
+
+class ForkedLauncher:
+    """Stands for the ``Popen`` that ``dreamgui.recipes.launch`` starts the processes with."""
+
+    def __init__(self, command: list[str], **options: Any) -> None:
+        options["stdout"].write(b"said by the stand-in")
+        reads, self._writes = os.pipe()
+        self.returncode: int | None = None
+        self._process = FORK.Process(target=self._launch, args=(Path(command[-1]), reads))
+        self._process.start()
+        os.close(reads)
+        self.pid = self._process.pid
+
+    def poll(self) -> int | None:
+        self.returncode = self._process.exitcode
+        return self.returncode
+
+    def communicate(self) -> None:
+        os.close(self._writes)
+        self._process.join()
+        self.poll()
+
+    def _launch(self, folder: Path, reads: int) -> None:
+        from dreamgui.recipes import ranks
+
+        os.close(self._writes)
+        os.dup2(reads, 0)
+        os._exit(run_together(lambda _: ranks.main(folder)))
+
+
+def _rank(work: Callable[[int], None], rank: int, count: int, port: int) -> None:
+    # Collecting garbage would copy all that was imported.
+    gc.freeze()
+    torch.set_num_threads(1)
+    where = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+    os.environ |= {name: str(value) for name, value in where.items()}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    failed = True
+    try:
+        work(rank)
+        failed = False
+    finally:
+        if failed:
+            sys.excepthook(*sys.exc_info())
+        os._exit(failed)

@@ -1,0 +1,241 @@
+"""Trainings on two processes of the CPU: started for real where that matters, else forked, as that is faster."""
+
+from __future__ import annotations
+
+import gc
+import json
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+from PIL import Image
+
+from dreamgui.config import TrainJob
+from dreamgui.errors import (
+    BadInput,
+    DreamError,
+    NotEnoughMemory,
+    StopRequested,
+    TrainingFailed,
+)
+from dreamgui.events import Event, Loss, Note, Progress, Sampled, Saved, Validation
+from dreamgui.models.manager import Models
+from dreamgui.recipes import launch
+from dreamgui.recipes import train as recipe
+from dreamgui.recipes.train import train
+from dreamgui.workspace import Workspace
+from tests.diffusion.made import make_dataset
+from tests.forked import ForkedLauncher
+from tests.recipes.killing import numbers
+from tests.tiny import make_tiny_base
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="fork and kill -9 are POSIX's")
+torch.set_num_threads(1)
+# The manager collects garbage after each use; in a forked process that would copy all that was imported.
+gc.freeze()
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    workspace = Workspace(tmp_path / "home")
+    make_tiny_base(workspace)
+    dataset = make_dataset(workspace, count=6)
+    dataset.hold_out(dataset.entries[0].file)
+    return workspace
+
+
+@pytest.fixture
+def models(workspace: Workspace) -> Models:
+    return Models(workspace, torch.device("cpu"))
+
+
+@pytest.fixture
+def forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "Popen", ForkedLauncher)
+
+
+def job(**changes: object) -> TrainJob:
+    usual = {
+        "model": "tiny", "dataset": "anna", "steps": 40, "sample_every": 0, "prior_preservation": False,
+        "batch_size": 2, "processes": 2, "checkpoint_every": 10,
+    }  # fmt: skip
+    return TrainJob(**{**usual, **changes})
+
+
+def until(stream: Iterator[Event], kind: type[Event], step: int = 0) -> list[Event]:
+    events: list[Event] = []
+    for event in stream:
+        events.append(event)
+        if isinstance(event, kind) and getattr(event, "step", step) >= step:
+            return events
+    raise AssertionError(f"no {kind.__name__} came")
+
+
+def same_losses(one: list[Event], two: list[Event]) -> bool:
+    pairs = zip(numbers(one), numbers(two), strict=True)
+    return all([x or 0 for x in a] == pytest.approx([x or 0 for x in b], rel=1e-4) for a, b in pairs)
+
+
+def outline(events: list[Event], run: str) -> list[tuple[str, object]]:
+    """What came in which order, without the class images, which only the first of two runs draws."""
+    kept = [e for e in events if isinstance(e, Loss | Validation | Sampled | Saved)]
+    named = [(type(e).__name__, e.name if isinstance(e, Saved) else e.step) for e in kept]
+    return [("run", "") if name == run else (kind, name) for kind, name in named]
+
+
+def descendants() -> list[psutil.Process]:
+    """The processes that train."""
+    return [
+        p
+        for p in psutil.Process().children(recursive=True)
+        if "resource_tracker" not in " ".join(p.cmdline())
+    ]
+
+
+def _die_in_training(root: Path, wish: TrainJob, told: Path) -> None:
+    """Be a parent that is killed while its processes train."""
+    workspace = Workspace(root)
+    until(train(wish, workspace, Models(workspace, torch.device("cpu"))), Saved)
+    told.write_text(json.dumps([process.pid for process in descendants()]))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_kill_9_leaves_no_process_and_the_run_goes_on(
+    workspace: Workspace,
+    models: Models,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """First the parent is killed, then one of the processes; one process brings the run to its end."""
+    wish = job(method="unet", run="killed")
+    told = tmp_path / "processes.json"
+    parent = multiprocessing.get_context("fork").Process(
+        target=_die_in_training, args=(workspace.root, wish, told)
+    )
+    parent.start()
+    parent.join(120)
+    assert parent.exitcode == -signal.SIGKILL
+    left = [psutil.Process(pid) for pid in json.loads(told.read_text()) if psutil.pid_exists(pid)]
+    assert psutil.wait_procs(left, 20)[1] == []
+
+    monkeypatch.setattr(launch, "Popen", ForkedLauncher)
+    stream = train(wish.model_copy(update={"resume": True, "steps": 2000}), workspace, models)
+    began = until(stream, Note)
+    assert "goes on after step" in began[-1].text
+    until(stream, Saved)
+    descendants()[-1].kill()
+    with pytest.raises(TrainingFailed, match=r"ended from outside.*Resume the run"):
+        list(stream)
+    assert descendants() == [] and "said by the stand-in" in caplog.text
+
+    done = max(int(path.name[5:]) for path in workspace.place("runs", "killed").glob("checkpoints/step-*"))
+    alone = {"processes": 1, "steps": done + 5}
+    resumed = list(train(wish.model_copy(update={"resume": True, **alone}), workspace, models))
+    whole = list(train(wish.model_copy(update={"run": "whole", **alone}), workspace, models))
+    assert same_losses(resumed, whole) and models.catalog.run("killed").finished
+
+
+def test_stop_keeps_what_was_learnt(workspace: Workspace, models: Models) -> None:
+    wish = job(method="lora", run="stopped", steps=2000)
+    stream: Any = train(wish, workspace, models)
+    until(stream, Loss, 3)
+    rest = [stream.throw(StopRequested()), *stream]
+    notes = [event.text for event in rest if isinstance(event, Note)]
+    card = models.catalog.run("stopped")
+    assert notes == [f"Stopped after {card.steps} of 2000 steps; what was learnt so far is kept."]
+    assert card.finished and 3 <= card.steps < 500
+    assert rest[-1] == Saved("run", "stopped", workspace.place("runs", "stopped"))
+    assert descendants() == []
+
+    alone = {"processes": 1, "steps": card.steps + 5}
+    resumed = list(train(wish.model_copy(update={"resume": True, **alone}), workspace, models))
+    whole = list(train(wish.model_copy(update={"run": "whole", **alone}), workspace, models))
+    assert same_losses(resumed, whole)
+
+
+@pytest.mark.usefixtures("forked")
+def test_the_events_are_those_of_one_process(
+    workspace: Workspace, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recipe, "SAMPLE_STEPS", 2)
+    settings = {
+        "steps": 4, "sample_every": 2, "sample_prompts": ("sks woman",), "validate_every": 2,
+        "checkpoint_every": 2, "prior_preservation": True, "class_count": 2, "batch_size": 4,
+        "accumulate": 2, "train_text_encoder": True, "text_share": 0.5, "finish_with": "best",
+        "ema_decay": 0.9, "face_weight": 2.0,
+    }  # fmt: skip
+    one, two = (list(train(job(processes=n, run=f"of-{n}", **settings), workspace, models)) for n in (1, 2))
+    assert same_losses(one, two)
+    assert outline(one, "of-1") == outline(two, "of-2")
+    looks = [[e.loss for e in events if isinstance(e, Validation)] for events in (one, two)]
+    assert looks[1] == pytest.approx(looks[0], rel=1e-3)
+    assert all(isinstance(e.image, Image.Image) for e in two if isinstance(e, Sampled))
+    assert models.catalog.run("of-2").finished and models.status()["base"] == ""
+    assert models.catalog.run("of-1").loss == pytest.approx(models.catalog.run("of-2").loss, rel=1e-4)
+
+
+@pytest.mark.usefixtures("forked")
+def test_what_a_process_raises_arrives(
+    workspace: Workspace, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A damaged base, too little memory in one of two processes, and what nobody has foreseen."""
+    train_on = Models.train
+
+    def short(self: Models, *args: Any) -> Any:
+        if os.environ["RANK"] == "1":
+            raise failure
+        return train_on(self, *args)
+
+    failure: Exception = NotEnoughMemory("The device ran out of memory.", "Do something.")
+    monkeypatch.setattr(Models, "train", short)
+    with pytest.raises(NotEnoughMemory, match=r"ran out of memory.*Set the batch to 2"):
+        list(train(job(batch_size=4), workspace, models))
+    # One picture can't be shared by two.
+    with pytest.raises(NotEnoughMemory, match="gradient checkpointing"):
+        list(train(job(), workspace, models))
+    failure = ZeroDivisionError("by zero")
+    with pytest.raises(RuntimeError, match="ZeroDivisionError: by zero") as caught:
+        list(train(job(), workspace, models))
+    assert "in short" in caught.value.__notes__[0]
+    monkeypatch.undo()
+    monkeypatch.setattr(launch, "Popen", ForkedLauncher)
+    unet = workspace.find("models", "tiny") / "unet" / "diffusion_pytorch_model.safetensors"
+    os.truncate(unet, unet.stat().st_size // 2)
+    with pytest.raises(DreamError):
+        list(train(job(), workspace, models))
+    assert descendants() == []
+
+
+@pytest.mark.usefixtures("forked")
+def test_stop_or_the_end_of_the_stream_before_the_first_step_ends_them(
+    workspace: Workspace, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "_PULSE_SECONDS", 0.1)
+    stream: Any = train(job(run="early"), workspace, models)
+    until(stream, Progress)
+    with pytest.raises(StopRequested):
+        stream.throw(StopRequested())
+    assert descendants() == [] and models.status()["in_use"] == ""
+    stream = train(job(run="closed"), workspace, models)
+    until(stream, Progress)
+    stream.close()
+    assert descendants() == [] and models.status()["in_use"] == ""
+
+
+def test_what_is_refused(workspace: Workspace, models: Models, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(BadInput, match=r"3 instance pictures.*2 or 4"):
+        list(train(job(batch_size=3), workspace, models))
+    monkeypatch.setattr(models, "device", torch.device("mps"))
+    with pytest.raises(BadInput, match="Apple"):
+        list(train(job(), workspace, models))
+    monkeypatch.setattr(models, "device", torch.device("cuda"))
+    with pytest.raises(BadInput, match="this machine has 0"):
+        list(train(job(), workspace, models))
