@@ -36,7 +36,6 @@ from dreamgui.workspace import Workspace
 
 NO_MODELS = cast(Models, None)
 SURELY_SEEN_PX = 40
-NEWBORN_SECONDS = 0.3
 
 
 class Memory(threading.Thread):
@@ -50,17 +49,15 @@ class Memory(threading.Thread):
         self._done = threading.Event()
 
     def run(self) -> None:
-        while not self._done.wait(0.05):
+        while not self._done.wait(0.2):
             self._samples.append((self._held() - self._idle) / 1e6)
 
     def _held(self) -> int:
-        """Bytes of this process and of those that it started."""
-        held = self._process.memory_info().rss
-        for child in self._process.children(recursive=True):
-            # For a moment after its start a child still shows its parent's memory as its own.
+        """Bytes of this process and of those that it started; a page that several share counts once."""
+        held = 0
+        for process in (self._process, *self._process.children(recursive=True)):
             with suppress(psutil.NoSuchProcess):
-                if time.time() - child.create_time() > NEWBORN_SECONDS:
-                    held += child.memory_info().rss
+                held += process.memory_full_info().pss
         return held
 
     def stop(self) -> dict[str, float]:
