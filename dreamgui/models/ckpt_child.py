@@ -197,7 +197,10 @@ def limit(size_bytes: int) -> None:
     if sys.platform.startswith("linux"):
         allowed = SPARE_BYTES + 8 * min(size_bytes, MAX_PICKLE_BYTES)
         resource.setrlimit(resource.RLIMIT_AS, (allowed, allowed))
-    # The system ends the process when this timer runs out, in the middle of a C loop too; nobody handles its signal.
+    # The system ends the process when this timer runs out, in the middle of a C loop too. Once mediapipe has looked at a
+    # picture, the app ignores the timer's signal (seen), and a child takes that over.
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGPROF})
     signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
     # Should it not, this does. It counts from the process's start, which costs up to half a second on a busy machine.
     last_second = math.ceil(time.process_time() + CPU_SECONDS) + 1

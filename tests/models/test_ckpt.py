@@ -149,6 +149,16 @@ def test_the_child_process_is_held_to_its_limits(tmp_path: Path, deed: str, outc
     assert done.returncode == -signal.SIGPROF if outcome == "SIGPROF" else outcome in done.stderr
 
 
+@pytest.mark.skipif(os.name != "posix", reason="the system's limits are POSIX's")
+def test_the_limit_holds_where_the_parent_ignores_its_signal(tmp_path: Path) -> None:
+    """mediapipe ignores SIGPROF in its process, and a child begins with what its parent ignores."""
+    before = signal.signal(signal.SIGPROF, signal.SIG_IGN)
+    try:
+        test_the_child_process_is_held_to_its_limits(tmp_path, "sum(range(10**13))", "SIGPROF")
+    finally:
+        signal.signal(signal.SIGPROF, before)
+
+
 def test_a_hostile_pickle_runs_nothing_and_is_named(tmp_path: Path) -> None:
     for zipped in (True, False):
         witness, path = tmp_path / "witness", tmp_path / "evil.ckpt"

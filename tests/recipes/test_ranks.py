@@ -95,8 +95,17 @@ def descendants() -> list[psutil.Process]:
     return [
         p
         for p in psutil.Process().children(recursive=True)
-        if "resource_tracker" not in " ".join(p.cmdline())
+        if p.pid not in _OTHERS and "resource_tracker" not in " ".join(p.cmdline())
     ]
+
+
+_OTHERS: set[int] = set()
+
+
+@pytest.fixture(autouse=True)
+def not_those_of_other_tests() -> None:
+    """A browser of another test may still be there."""
+    _OTHERS.update(p.pid for p in psutil.Process().children(recursive=True))
 
 
 def _die_in_training(root: Path, wish: TrainJob, told: Path) -> None:

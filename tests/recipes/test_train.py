@@ -329,7 +329,7 @@ def test_out_of_memory_is_named_and_the_next_run_starts(
     ],
 )
 def test_what_to_change_when_memory_is_short(changes: dict[str, object], advice: str) -> None:
-    assert advice in module._smaller(job(**{"gradient_checkpointing": True, **changes}))
+    assert advice in module.smaller(job(**{"gradient_checkpointing": True, **changes}))
 
 
 @pytest.mark.parametrize("method", ["unet", "lora"])
