@@ -150,13 +150,15 @@ def test_the_child_process_is_held_to_its_limits(tmp_path: Path, deed: str, outc
 
 
 @pytest.mark.skipif(os.name != "posix", reason="the system's limits are POSIX's")
-def test_the_limit_holds_where_the_parent_ignores_its_signal(tmp_path: Path) -> None:
+def test_the_limit_holds_where_the_parent_ignores_its_signal() -> None:
     """mediapipe ignores SIGPROF in its process, and a child begins with what its parent ignores."""
-    before = signal.signal(signal.SIGPROF, signal.SIG_IGN)
-    try:
-        test_the_child_process_is_held_to_its_limits(tmp_path, "sum(range(10**13))", "SIGPROF")
-    finally:
-        signal.signal(signal.SIGPROF, before)
+    deed = f"import runpy; runpy.run_path({ckpt_child.__file__!r})['limit'](10**6); sum(range(10**13))"
+    parent = (
+        "import signal, subprocess, sys; signal.signal(signal.SIGPROF, signal.SIG_IGN); "
+        f"print(subprocess.run([sys.executable, '-I', '-c', {deed!r}]).returncode)"
+    )
+    done = subprocess.run([sys.executable, "-c", parent], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == str(-signal.SIGPROF)
 
 
 def test_a_hostile_pickle_runs_nothing_and_is_named(tmp_path: Path) -> None:
