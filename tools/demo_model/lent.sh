@@ -46,7 +46,10 @@ watch() {
 results() {
   local kept="$run/real/collected"
   "$python" $tools/collect.py --run "$run/real" 2>&1 | tail -1
-  if [ ! -d "$kept/model/unet" ] && [ -d "$run/real/model/so-far" ]; then
+  if [ -d "$kept/model/unet" ]; then
+    rm -rf "$kept/model/so-far"
+  elif [ -d "$run/real/model/so-far" ]; then
+    mkdir -p "$kept/model"
     cp -r "$run/real/model/so-far" "$kept/model/"
   fi
   tar cf - -C "$kept" . | split -b 15000000 - "$1/collected.tar."
