@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from dreamgui.data.dataset import Dataset
 from dreamgui.data.framing import placements
 from tests.e2e.conftest import Server
-from tests.e2e.test_page import HOPPER, done, open_page, packaged
+from tests.e2e.test_page import HOPPER, done, opened, packaged
 
 CAPTION = "a portrait of sks woman in orange, <b>Ännä</b>"
 SIZE_PX = 128
@@ -26,12 +26,8 @@ Value = TypeVar("Value")
 
 @pytest.fixture(scope="module")
 def page(browser: Browser, server: Server) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 720})
-    page = context.new_page()
-    page.set_default_timeout(30_000)
-    open_page(page, server)
-    yield page
-    context.close()
+    with opened(browser, server) as page:
+        yield page
 
 
 @pytest.fixture(scope="module")
@@ -42,13 +38,17 @@ def dataset(page: Page, server: Server, tmp_path_factory: pytest.TempPathFactory
     files = [packaged("skimage", "data/astronaut.png"), packaged("matplotlib", HOPPER), str(letter)]
     page.locator("#dataset-photos input[type=file]").set_input_files(files)
     expect(page.locator("#dataset-photos")).to_contain_text("letter")
+    crop(page, "two people")
+    return Dataset.load(server.home / "datasets" / "two-people")
+
+
+def crop(page: Page, name: str) -> None:
     size = page.locator("#dataset-size-px input")
     size.fill(str(SIZE_PX))
     size.press("Enter")
-    page.locator("#dataset-dataset").locator("input, textarea").fill("two people")
+    page.locator("#dataset-dataset").locator("input, textarea").fill(name)
     page.locator("#dataset-crop").click()
     done(page, "dataset")
-    return Dataset.load(server.home / "datasets" / "two-people")
 
 
 def again(dataset: Dataset) -> Dataset:
@@ -164,3 +164,31 @@ def test_the_zip_holds_the_set_without_photographs(page: Page, dataset: Dataset,
     sidecars = {name.replace(".png", ".txt") for name in pictures}
     assert names == {"dataset.json", "metadata.jsonl", "kohya.toml"} | pictures | sidecars
     assert texts == [entry.caption for entry in again(dataset).entries]
+
+
+def test_another_face_is_chosen(browser: Browser, server: Server, tmp_path: Path) -> None:
+    """Two people on one photograph: the crop is about the other one after a click, and back after undo."""
+    left, right = (
+        Image.open(packaged(*where)).convert("RGB").crop((0, 0, 512, 512))
+        for where in (("skimage", "data/astronaut.png"), ("matplotlib", HOPPER))
+    )
+    both = Image.new("RGB", (1024, 512))
+    both.paste(left, (0, 0))
+    both.paste(right, (512, 0))
+    both.save(tmp_path / "both.png")
+    with opened(browser, server) as page:
+        page.locator("#dataset-photos input[type=file]").set_input_files(tmp_path / "both.png")
+        expect(page.locator("#dataset-photos")).to_contain_text("both")
+        crop(page, "both")
+        # The page had shown the end of the job before this one.
+        _until(lambda: server.home / "datasets" / "both" / "dataset.json", Path.exists)
+        done(page, "dataset")
+        dataset = Dataset.load(server.home / "datasets" / "both")
+        before = dataset.entries[0]
+        assert len(before.others) == 1
+        select(page, 0, "both.png")
+        page.locator("#dataset-face").get_by_text("2", exact=True).click()
+        entry = _until(lambda: again(dataset).entries[0], lambda entry: entry.face != before.face)
+        assert entry.face == before.others[0].box and abs(entry.box[0] - before.box[0]) > 200
+        page.locator("#dataset-undo").click()
+        _until(lambda: again(dataset).entries[0], lambda entry: entry.face == before.face)

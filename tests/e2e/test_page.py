@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,15 +19,21 @@ SAMPLE_EVERY = 20
 HOPPER, COFFEE = "mpl-data/sample_data/grace_hopper.jpg", "data/coffee.png"
 
 
-@pytest.fixture
-def page(browser: Browser, server: Server) -> Iterator[Page]:
-    """A freshly opened page."""
+@contextmanager
+def opened(browser: Browser, server: Server) -> Iterator[Page]:
+    """A freshly opened page, closed again after the block."""
     context = browser.new_context(viewport={"width": 1280, "height": 720})
     page = context.new_page()
     page.set_default_timeout(30_000)
     open_page(page, server)
     yield page
     context.close()
+
+
+@pytest.fixture
+def page(browser: Browser, server: Server) -> Iterator[Page]:
+    with opened(browser, server) as page:
+        yield page
 
 
 def open_page(page: Page, server: Server) -> None:
