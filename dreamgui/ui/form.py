@@ -1,7 +1,7 @@
 """Widgets from a job's config model, and the config back from the widgets' values.
 
 Labels, limits, defaults, what is folded away and where choices come from all stand in the model's fields
-(``dreamgui/config.py``); a tab only says which field goes where.
+(``dreamgui/config``); a tab only says which field goes where.
 """
 
 from __future__ import annotations
@@ -91,18 +91,18 @@ class Form:
         Raises:
             OutOfRange: a value lies outside the limits of its field.
         """
-        return make_config(self.model, self._given(values) | others)
+        return make_config(self.model, self.values(*values) | others)
 
     def values(self, *values: Any) -> dict[str, Any]:
         """The widgets' values by field, as they were given."""
-        return self._given(values)
+        return {name: _bare(value) for name, value in zip(self.names, values, strict=True)}
 
     def check(self, *values: Any) -> list[dict[str, Any]]:
         """Gradio's verdict on each widget's value: what is wrong is said at the widget itself.
 
         Folded widgets count as right here, as nobody would see it: :meth:`read` names their faults.
         """
-        given = self._given(values)
+        given = self.values(*values)
         faults = _faults(self.model, given)
         for name in self._folded:
             faults.pop(name, None)
@@ -140,9 +140,6 @@ class Form:
 
     def _maker(self, name: str) -> str:
         return MAKERS[extra(self.model.model_fields[name], "choices")]
-
-    def _given(self, values: tuple[Any, ...]) -> dict[str, Any]:
-        return {name: _bare(value) for name, value in zip(self.names, values, strict=True)}
 
     def _choices(self, field: FieldInfo) -> list[str]:
         catalog = self.services.catalog

@@ -87,7 +87,7 @@ def _limit(field: FieldInfo, name: str) -> float | None:
 
 
 def extra(field: FieldInfo, key: str) -> Any:
-    """What ``knob`` in config.py noted about a field: "fold" or "choices"."""
+    """What ``knob`` in dreamgui/config noted about a field: "fold" or "choices"."""
     extra = field.json_schema_extra
     return extra.get(key, "") if isinstance(extra, dict) else ""
 

@@ -107,8 +107,9 @@ class Sweep:
         return changed
 
     def _queue(self, view: JobView) -> SweepQueue | None:
-        begun = view.last(Begun) and next(item for item in view.all(Begun) if item.what == "sweep")
-        return SweepQueue(self.services.workspace.place("reports", begun.name)) if begun else None
+        """The queue of the sweep; its own beginning comes before those of its trainings."""
+        begun = view.all(Begun)
+        return SweepQueue(self.services.workspace.place("reports", begun[0].name)) if begun else None
 
     def _rows(self, view: JobView) -> str:
         """Each training's state and figures, as far as there are some."""
