@@ -65,7 +65,8 @@ def main() -> None:
 def usual_rows(cuda: bool) -> list[Row]:
     """All that this machine can measure: memory is told by CUDA alone, and each process takes a GPU."""
     gpus = torch.cuda.device_count() if cuda else 2
-    return [row for row in ROWS if row.gpus <= gpus and (cuda or row.kind != "memory")]
+    usual = [row for row in ROWS if not row.extra and row.gpus <= gpus]
+    return [row for row in usual if cuda or row.kind != "memory"]
 
 
 def measure(rows: Sequence[Row], place: Place, table: Table, limit_s: float) -> None:

@@ -28,6 +28,7 @@ class Row:
         again: pictures are encoded already; else the row begins by forgetting what was.
         gpus: so many processes, a GPU each.
         quiet: its times count, so nothing else may run meanwhile.
+        extra: measured where it is asked for by name only.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Row:
     again: bool = True
     gpus: int = 1
     quiet: bool = True
+    extra: bool = False
 
     @property
     def low(self) -> bool:
@@ -56,7 +58,7 @@ class Row:
     @property
     def process(self) -> str:
         """Rows of one name here are measured by one process, so that it starts once."""
-        return self.kind if self.kind in ("speed", "parity", "gpus") else self.name
+        return {"speed": "speed", "parity": "speed", "gpus": "gpus"}.get(self.kind, self.name)
 
     def reached(self, value: float) -> str:
         """In one word: aim, must, or no; empty where nothing was asked for."""
@@ -85,7 +87,8 @@ ROWS: tuple[Row, ...] = (
     Row("lora", "LoRA rank 8, 1+1, no compile", "speed", "steps/s", 38, 70, LORA, plain=True),
     Row("unet-8", "UNet 8+8", "speed", "images/s", 95, 145, {**UNET, "batch_size": 8}, plain=True),
     Row("lora-compiled", "LoRA rank 8, 1+1, compiled", "speed", "steps/s", 55, 100, COMPILED),
-    Row("unet-compiled", "UNet 1+1, compiled", "speed", "steps/s", settings={**UNET, "compile": True}),
+    Row("unet-compiled", "UNet 1+1, compiled", "speed", "steps/s", settings={**UNET, "compile": True},
+        extra=True),
     Row("parity-unet", "UNet: 50 losses against the plain loop's, largest difference", "parity", "of a loss",
         0.02, 0.005, UNET),
     Row("parity-lora", "LoRA: 50 losses against the plain loop's, largest difference", "parity", "of a loss",
@@ -94,7 +97,7 @@ ROWS: tuple[Row, ...] = (
         again=False),
     Row("ready-again", "UNet: first step after Start, pictures encoded before", "ready", "s", 12, 6, UNET),
     Row("ready-lora", "LoRA: first step after Start, pictures not yet encoded", "ready", "s", 12, 6, LORA,
-        again=False),
+        again=False, extra=True),
     Row("cold", "200 class images + 800 UNet steps + save, from cold", "cold", "s", 75, 45,
         {**UNET, "class_count": 200, "class_folder": None, "steps": 800}),
     Row("gpus-2", "2 GPUs, UNet 4+4 each, against 1", "gpus", "times", 1.8, 1.95,

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from dreamgui.diffusion.batches import Batch
-from dreamgui.diffusion.shared import SharedStep
 from dreamgui.diffusion.step import TrainingStep
 
 WARM_STEPS = 2
@@ -86,6 +85,7 @@ class FastStep:
 
     def _replayed(self, batch: Batch, rates: tuple[float, float]) -> Tensor:
         assert self._inputs is not None
+        self.training.before()
         for name, value in _tensors(self._inputs).items():
             value.copy_(getattr(batch, name), non_blocking=True)
         self.training.set_rates(*rates)
@@ -118,8 +118,6 @@ class FastStep:
 def _impossible(training: TrainingStep) -> str:
     """Why this training can't be captured; empty where it can."""
     name = training.settings.optimizer
-    if isinstance(training, SharedStep):
-        return "Steps run without a CUDA graph: several processes share them."
     if training.device.type != "cuda":
         return f"{training.device.type.upper()} has no CUDA graphs."
     if name != "adamw":

@@ -91,10 +91,18 @@ class TrainingStep:
         Returns:
             Measurements for :meth:`read`, on the device: nothing here waits for it with ``adamw``.
         """
+        self.before()
         self.set_rates(learning_rate, text_learning_rate)
         measured = self.learn(batch)
         self.after()
         return measured
+
+    def before(self) -> None:
+        """What comes before a step and can't be in a CUDA graph: nothing, where a process is alone."""
+
+    def parts(self, batch: Batch) -> list[Batch]:
+        """What goes through the model at once, one after the other."""
+        return batch.split(self.settings.accumulate)
 
     def set_rates(self, learning_rate: float, text_learning_rate: float) -> None:
         """The next step's learning rates; the optimizer may hold them on the device."""
@@ -183,7 +191,7 @@ class TrainingStep:
     def _backward(self, batch: Batch) -> Tensor:
         """Add up the gradients of the batch's parts; the mean losses (instance, and prior where there is)."""
         measured = []
-        for part in batch.split(self.settings.accumulate):
+        for part in self.parts(batch):
             losses = self.losses(part)
             self.scaler.scale(losses.total / self.settings.accumulate).backward()
             measured.append(

@@ -111,7 +111,10 @@ def _tell(folder: Path, event: Event, number: int) -> None:
 def _report(
     folder: Path, kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """Leave what broke this process off for the parent; where another has gone, that is only said."""
+    """Leave what broke this process off for the parent; where another has gone, that is only said.
+
+    Then the process ends at once: NCCL's ordinary end would wait for CUDA graphs that the traceback holds.
+    """
     # Gloo raises plain RuntimeErrors: "Connection closed by peer".
     gone = isinstance(error, dist.DistError) or "connection" in str(error).lower()
     known = isinstance(error, DreamError)
@@ -123,6 +126,8 @@ def _report(
     }
     write_json(folder / ERROR.format(rank=os.environ["RANK"]), report)
     sys.__excepthook__(kind, error, trace)
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _end_with_parent(folder: Path) -> None:
