@@ -56,6 +56,7 @@ class TrainingStep:
         average: of the weights, or None.
         device: where they are.
         text_learns: whether a text encoder learns now; then batches need tokens.
+        compiled: the UNet as it computes where it learns, or None, see :mod:`dreamgui.diffusion.compiler`.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class TrainingStep:
         text_encoder: Any | None = None,
     ) -> None:
         self.unet = unet
+        self.compiled: Any | None = None
         self.schedule = schedule
         self.settings = settings or StepSettings()
         self._text_encoder = text_encoder
@@ -148,7 +150,8 @@ class TrainingStep:
             text = batch.text
             if self.text_learns and self._text_encoder is not None:
                 text = self._text_encoder(batch.tokens)[0]
-            prediction = self.unet(noisy, batch.timesteps, text, return_dict=False)[0]
+            unet = self.compiled if self.compiled is not None and torch.is_grad_enabled() else self.unet
+            prediction = unet(noisy, batch.timesteps, text, return_dict=False)[0]
         return dreambooth_loss(
             prediction, batch, self.schedule, self.settings.prior_weight, self.settings.min_snr_gamma
         )

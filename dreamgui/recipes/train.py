@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from dreamgui.config import TrainJob
 from dreamgui.data.dataset import Dataset
 from dreamgui.diffusion.checkpoints import MovementGuard
+from dreamgui.diffusion.compiler import compiled
 from dreamgui.diffusion.graph import FastStep
 from dreamgui.diffusion.latents import Picture
 from dreamgui.diffusion.sample import Draw
@@ -104,6 +105,9 @@ def learn(
     settings = StepSettings(**{name: getattr(job, name) for name in StepSettings.__dataclass_fields__})
     text_encoder = parts.text_encoder if job.train_text_encoder else None
     training = step_of(parts.unet, schedule, parts.dtype, settings, text_encoder)
+    if job.compile:
+        for sentence in compiled(training, lessons.batch(1, schedule.steps), run.compiler_cache):
+            yield Note(sentence)
     fast, told_why = FastStep(training), parts.device.type != "cuda"
     log = LossLog(training, parts.device, Board(run.folder / "tensorboard") if job.tensorboard else None)
     if job.resume:
