@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from dreamgui.errors import BadInput, Damaged
 from dreamgui.models.cards import ModelCard
+from dreamgui.models.companions import Companions
 from dreamgui.models.hub import reachable
 
 HUB_CONTROLNETS = {
@@ -32,6 +33,8 @@ class Parts:
         unet, controlnet: in ``dtype``; in training see :meth:`dreamgui.models.manager.Models.train`.
         vae, text_encoder: frozen, in the manager's dtype (cast what goes in to their own ``.dtype``).
         scheduler_config: betas and prediction type, for any diffusers scheduler's ``from_config``.
+        companions: VAE and text encoder as far as they don't learn: they may rest while nobody needs them, and
+            are back for the next user.
     """
 
     unet: UNet2DConditionModel
@@ -43,6 +46,7 @@ class Parts:
     device: torch.device
     dtype: torch.dtype
     card: ModelCard
+    companions: Companions = field(default_factory=Companions)
 
 
 def _place(module: Any, device: torch.device) -> Any:

@@ -86,6 +86,7 @@ def _measured(
     text_encoder = parts.text_encoder if job.train_text_encoder else None
     training = TrainingStep(parts.unet, schedule, parts.dtype, settings, text_encoder)
     batch = _noise(job, parts)
+    parts.companions.rest()
     for sentence in compiled(training, batch, cache) if job.compile else ():
         yield Note(sentence)
     fast = FastStep(training)
@@ -99,7 +100,10 @@ def _measured(
         seconds.append(time.perf_counter() - began)
         yield Progress(LABEL, number + 1, STEPS + 1)
     began = time.perf_counter()
-    yield from drawn(parts, [Draw(job.class_prompt, steps=SAMPLE_STEPS)], Progress(LABEL, STEPS, STEPS + 1))
+    with parts.companions.awake():
+        yield from drawn(
+            parts, [Draw(job.class_prompt, steps=SAMPLE_STEPS)], Progress(LABEL, STEPS, STEPS + 1)
+        )
     picture = time.perf_counter() - began
     status = models.status()
     total = sum(weight.numel() for weight in parts.unet.parameters())
