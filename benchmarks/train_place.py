@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +79,8 @@ class Place:
             "dataset": "photographs",
             "class_folder": self.class_folder,
             "steps": ENDLESS,
+            # Processes that run side by side must not choose one name.
+            "run": f"bench-{os.getpid()}",
             "sample_every": 0,
             "validate_every": 0,
             "checkpoint_every": ENDLESS,
@@ -92,7 +96,11 @@ class Place:
         """The next training encodes all pictures."""
         for shelf in ("datasets", "classes"):
             for cache in (self.home / shelf).rglob(_CACHE):
-                cache.unlink()
+                cache.unlink(missing_ok=True)
+
+    def forget_compiled(self) -> None:
+        """The next training that is compiled begins from nothing."""
+        shutil.rmtree(self.workspace.compiled, ignore_errors=True)
 
 
 def until_loss(events: Iterator[Event], step: int) -> Loss:

@@ -25,7 +25,7 @@ class Row:
         settings: fields of the TrainJob.
         plain: whether the plain loop is measured as well.
         cap_gb: so much device memory the process may have.
-        again: pictures are encoded already; else the row begins by forgetting what was.
+        again: pictures are encoded (the model compiled) already; else the row begins by forgetting what was.
         gpus: so many processes, a GPU each.
         quiet: its times count, so nothing else may run meanwhile.
         extra: measured where it is asked for by name only.
@@ -69,20 +69,26 @@ class Row:
 
 
 UNET, LORA = {"method": "unet"}, {"method": "lora", "rank": 8}
+TIERS_GB = (24, 16, 12, 8, 6)
 COMPILED = {**LORA, "compile": True}
 _TIER = "Smallest memory setting"
 
 ROWS: tuple[Row, ...] = (
     Row("compile", "LoRA 1+1, compiled for the first time: first step after Start", "ready", "s",
-        settings=COMPILED, quiet=False),
+        settings=COMPILED, again=False, quiet=False),
     Row("memory-unet", "UNet 1+1, exact", "memory", "GB", 13, 10, UNET, cap_gb=13, quiet=False),
     Row("memory-unet-8bit", "UNet 1+1, 8-bit state", "memory", "GB", 8, 6.5,
         {**UNET, "optimizer": "adamw-8bit"}, cap_gb=8, quiet=False),
     Row("memory-unet-least", f"UNet 1+1, {_TIER.lower()}", "memory", "GB", 6, 5,
-        {**UNET, "memory": "6 GB"}, cap_gb=6, quiet=False),
+        {**UNET, "memory_tier": "least"}, cap_gb=6, quiet=False),
     Row("memory-lora", "LoRA 1+1", "memory", "GB", 3.5, 3, LORA, cap_gb=3.5, quiet=False),
     Row("memory-lora-least", f"LoRA 1+1, {_TIER.lower()}", "memory", "GB", 2.6, 2,
-        {**LORA, "memory": "6 GB"}, cap_gb=2.6, quiet=False),
+        {**LORA, "memory_tier": "least"}, cap_gb=2.6, quiet=False),
+    *(
+        Row(f"tier-{size}", f"UNet 1+1, memory setting {size}GB", "memory", "GB", size, None,
+            {**UNET, "memory_tier": f"{size}GB"}, cap_gb=size, quiet=False)
+        for size in TIERS_GB
+    ),
     Row("unet", "UNet 1+1, exact fp32 AdamW, no compile", "speed", "steps/s", 24, 40, UNET, plain=True),
     Row("lora", "LoRA rank 8, 1+1, no compile", "speed", "steps/s", 38, 70, LORA, plain=True),
     Row("unet-8", "UNet 8+8", "speed", "images/s", 95, 145, {**UNET, "batch_size": 8}, plain=True),

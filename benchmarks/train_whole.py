@@ -30,7 +30,7 @@ def ready(row: Row, place: Place) -> dict[str, Any]:
     Samples are drawn before the first step, as by default.
     """
     if not row.again:
-        place.forget_encoded()
+        (place.forget_compiled if row.settings.get("compile") else place.forget_encoded)()
     models = Models(place.workspace)
     began = time.perf_counter()
     events: Any = place.training({"sample_every": 100, **row.settings}, models)
