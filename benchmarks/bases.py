@@ -33,13 +33,17 @@ def make_base(workspace: Workspace, size: Size, seed: int = 0, device: str = "cp
     with new_folder(place) as folder:
         with torch.device(device):
             parts = _parts(size)
-        for part, model in parts.items():
+        while parts:
+            part, model = parts.popitem()
             model.half().to("cpu").save_pretrained(folder / part)
         for shared in ("tokenizer", "scheduler"):
             shutil.copytree(asset(f"sd15/{shared}"), folder / shared)
         shutil.copy(asset("sd15/model_index.json"), folder)
         family = "sd15" if size == "sd15" else "demo"
         write_model(folder, ModelCard(name=size, family=family, size_px=SIZES_PX[size]))
+    del model
+    if device == "cuda":
+        torch.cuda.empty_cache()
     return size
 
 

@@ -19,7 +19,7 @@ HEADER = (
     "| --- | --- | --- | --- | --- | --- | --- | --- |"
 )
 RESULTS = Path(__file__).parent / "results"
-_OF_NO_USE = ("pictures of your own", "are there already")
+_OF_NO_USE = ("pictures of your own", "are there already", "being compiled")
 _LEFT_OUT = {"name", "value", "plain", "failed", "notes", "losses", "took_s", "day", "torch", "ours_steps_s"}
 _MOST = 300
 
