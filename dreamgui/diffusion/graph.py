@@ -73,12 +73,17 @@ class FastStep:
         self._inputs = _copy(batch)
         expected = self._plain_losses(batch)
         graph: Any = torch.cuda.CUDAGraph()
+        failed = ""
         try:
             # Only this thread's calls may not disturb: the page asks the device for its memory meanwhile.
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._measured = self.training.learn(self._inputs)
         except RuntimeError as error:
-            self._give_up(f"Steps run without a CUDA graph: {str(error).splitlines()[0]}")
+            failed = str(error).splitlines()[0]
+        # NCCL's sending must be in the graph of all processes, or of none:
+        # https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/usage/cudagraph.html
+        if not self.training.all_agree(not failed):
+            self._give_up(f"Steps run without a CUDA graph: {failed or 'another process could make none.'}")
             return False
         self._graph, self._expected = graph, expected
         return True
@@ -100,7 +105,8 @@ class FastStep:
         """The graph's first losses against the plain ones; where they differ the graph isn't used again."""
         expected, self._expected = self._expected, []
         pairs = zip(found, expected, strict=True)
-        if not all(math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=1e-4) or math.isnan(b) for a, b in pairs):
+        close = all(math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=1e-4) or math.isnan(b) for a, b in pairs)
+        if not self.training.all_agree(close):
             self._give_up(f"Steps run without a CUDA graph: its losses were {found}, plain ones {expected}.")
 
     @torch.no_grad()

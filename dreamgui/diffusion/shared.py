@@ -24,8 +24,8 @@ class SharedStep(TrainingStep):
     losses: so all clip alike, move alike, and stay equal without anything being sent but gradients.
 
     Needs an initialised process group that takes tensors of the CPU and of the weights' device. All processes
-    must make the same calls of :meth:`launch`, or of :meth:`before` and :meth:`learn`; everything else may be
-    called by one.
+    must make the same calls of :meth:`launch`, or of :meth:`before` and :meth:`learn`, and of
+    :meth:`all_agree`; everything else may be called by one.
     """
 
     def __init__(self, *settings: Any, stop_wanted: Callable[[], bool] = lambda: False) -> None:
@@ -43,11 +43,17 @@ class SharedStep(TrainingStep):
             TrainingFailed: the processes' weights differ, looked at every hundredth step.
         """
         super().before()
-        if self._agreed(self._stop_wanted()):
+        if not self.all_agree(not self._stop_wanted()):
             raise StopRequested
         if self._launched % COMPARE_EVERY == 0:
             self._require_equal()
         self._launched += 1
+
+    def all_agree(self, yes: bool) -> bool:
+        """Whether every process says yes. A number of the CPU, so that no GPU is waited for."""
+        vote = torch.tensor([yes], dtype=torch.uint8)
+        dist.all_reduce(vote, dist.ReduceOp.MIN)
+        return bool(vote.item())
 
     def parts(self, batch: Batch) -> list[Batch]:
         """This process's share."""
@@ -65,12 +71,6 @@ class SharedStep(TrainingStep):
             losses = super()._backward(batch)
         dist.all_reduce(losses)
         return losses / dist.get_world_size()
-
-    def _agreed(self, wanted: bool) -> bool:
-        """Whether any process wants it. A number of the CPU, so that no GPU is waited for."""
-        vote = torch.tensor([wanted], dtype=torch.uint8)
-        dist.all_reduce(vote, dist.ReduceOp.MAX)
-        return bool(vote.item())
 
     def _require_equal(self) -> None:
         mine = self.fingerprint()

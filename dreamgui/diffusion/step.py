@@ -102,6 +102,10 @@ class TrainingStep:
     def before(self) -> None:
         """What comes before a step and can't be in a CUDA graph: nothing, where a process is alone."""
 
+    def all_agree(self, yes: bool) -> bool:
+        """Whether every process says yes: what this one says, where it is alone."""
+        return yes
+
     def parts(self, batch: Batch) -> list[Batch]:
         """What goes through the model at once, one after the other."""
         return batch.split(self.settings.accumulate)

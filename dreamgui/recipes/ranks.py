@@ -56,6 +56,8 @@ def main(folder: Path) -> None:
         for number, event in enumerate(_trained(plan, parts, state, folder)):
             if state.is_main_process:
                 _tell(folder, event, number)
+    if plan.device_type == "cuda":
+        _end(0)
     dist.destroy_process_group()
 
 
@@ -111,10 +113,7 @@ def _tell(folder: Path, event: Event, number: int) -> None:
 def _report(
     folder: Path, kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
-    """Leave what broke this process off for the parent; where another has gone, that is only said.
-
-    Then the process ends at once: NCCL's ordinary end would wait for CUDA graphs that the traceback holds.
-    """
+    """Leave what broke this process off for the parent; where another has gone, that is only said."""
     # Gloo raises plain RuntimeErrors: "Connection closed by peer".
     gone = isinstance(error, dist.DistError) or "connection" in str(error).lower()
     known = isinstance(error, DreamError)
@@ -126,8 +125,17 @@ def _report(
     }
     write_json(folder / ERROR.format(rank=os.environ["RANK"]), report)
     sys.__excepthook__(kind, error, trace)
+    _end(1)
+
+
+def _end(code: int) -> None:
+    """End at once: NCCL's ordinary end waits for every CUDA graph it is in, and a traceback may hold one.
+
+    https://docs.nvidia.com/dl-cuda-graph/troubleshooting/process-hang.html
+    """
+    sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(1)
+    os._exit(code)
 
 
 def _end_with_parent(folder: Path) -> None:

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -159,6 +160,35 @@ def test_a_replayed_step_asks_the_others_too(models: Models, tmp_path: Path) -> 
     for rank in range(2):
         for one, two in zip(alone, torch.load(tmp_path / f"{rank}.pt"), strict=True):
             assert two == pytest.approx(one, rel=1e-4)
+
+
+def test_a_graph_that_one_process_cannot_make_none_uses(models: Models) -> None:
+    """Capturing is simulated: it fails in the second process alone."""
+
+    def work(rank: int) -> None:
+        dist.init_process_group("gloo")
+        graph._impossible = lambda training: ""  # type: ignore[assignment]
+        graph.WARM_STEPS = 0
+        torch.cuda.CUDAGraph = object  # type: ignore[assignment,misc]
+        torch.cuda.synchronize = lambda: None  # type: ignore[assignment]
+
+        @contextmanager
+        def capture(*_: object, **__: object) -> Iterator[None]:
+            if rank == 1:
+                raise RuntimeError("operation not permitted when stream is capturing")
+            yield
+
+        torch.cuda.graph = capture  # type: ignore[assignment,misc]
+        with models.train("tiny", LORA) as parts:
+            step = SharedStep(parts.unet, NoiseSchedule(parts.scheduler_config, parts.device), torch.float32)
+            learn, step.learn = step.learn, lambda inputs: torch.zeros(3)  # type: ignore[method-assign]
+            fast = FastStep(step)
+            assert not fast._captures(batch(0))
+            step.learn = learn  # type: ignore[method-assign]
+            assert ("another process" if rank == 0 else "not permitted") in fast.reason
+            assert fast.launch(batch(0), 1e-4)[0] > 0 and not fast.captured
+
+    assert run_together(work) == 0
 
 
 def test_gradients_lie_in_their_buckets_and_a_missing_one_is_told(tmp_path: Path) -> None:
