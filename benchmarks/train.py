@@ -50,7 +50,7 @@ def main() -> None:
     cuda = torch.cuda.is_available()
     size = options.size or ("sd15" if cuda else "demo")
     device = torch.cuda.get_device_name() if cuda else f"CPU, {os.cpu_count()} cores"
-    rows = [BY_NAME[name] for name in options.only] if options.only else usual_rows(cuda)
+    rows = [BY_NAME[name] for name in options.only] if options.only else usual_rows(cuda, options.short)
     seconds, rounds = (0.3, 1) if options.short else (options.seconds, 3)
     table = Table(device, size, options.out)
     with tempfile.TemporaryDirectory(prefix="dreamgui-bench-") as folder:
@@ -62,11 +62,16 @@ def main() -> None:
     print(f"{len(rows)} rows in {time.monotonic() - began:.0f} s", *table.lines(), sep="\n")
 
 
-def usual_rows(cuda: bool) -> list[Row]:
-    """All that this machine can measure: memory is told by CUDA alone, and each process takes a GPU."""
+def usual_rows(cuda: bool, short: bool = False) -> list[Row]:
+    """All that this machine can measure: memory is told by CUDA alone, and each process takes a GPU.
+
+    A processor's compiler takes longer than a whole training there, so that is only rehearsed.
+    """
     gpus = torch.cuda.device_count() if cuda else 2
     usual = [row for row in ROWS if not row.extra and row.gpus <= gpus]
-    return [row for row in usual if cuda or row.kind != "memory"]
+    if cuda:
+        return usual
+    return [row for row in usual if row.kind != "memory" and (short or not row.settings.get("compile"))]
 
 
 def measure(rows: Sequence[Row], place: Place, table: Table, limit_s: float) -> None:

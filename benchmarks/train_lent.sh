@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # benchmarks/train.py on a GPU machine lent by the minute. Run in the repository's root there, with .whl carried:
 #
-#     bash benchmarks/train_lent.sh beside     compile for the first time and all memory rows, side by side: 4 min
-#     bash benchmarks/train_lent.sh alone      speed, parity, first step, from cold: 5 min
-#     bash benchmarks/train_lent.sh all        both, 8 min
-#     bash benchmarks/train_lent.sh gpus       2 (and 4) GPUs, on a machine that has them: 3 min
+#     bash benchmarks/train_lent.sh beside     compile for the first time and all memory rows, side by side (about 4 min)
+#     bash benchmarks/train_lent.sh alone      speed, parity, first step, from cold (about 5 min)
+#     bash benchmarks/train_lent.sh all        both (about 9 min: not where a command may take 10; then beside and alone)
+#     bash benchmarks/train_lent.sh gpus       2 (and 4) GPUs, on a machine that has them (about 3 min)
 #     bash benchmarks/train_lent.sh rows NAME...   (python -m benchmarks.train --list names them)
-#     bash benchmarks/train_lent.sh tests      the tests that need a card; pytest and pytest-timeout are in .whl: 2 min
+#     bash benchmarks/train_lent.sh tests      the tests that need a card; pytest and pytest-timeout are in .whl (2 min)
 #   and on any machine, before it costs anything:
 #     bash benchmarks/train_lent.sh rehearse   every row a moment, tiny sizes, CPU
 #

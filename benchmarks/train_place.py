@@ -63,7 +63,9 @@ class Place:
         make_dataset(workspace, "photographs", PHOTOGRAPHS, SIZES_PX[self.size])
         self.class_folder.mkdir()
         for number in range(CLASS_IMAGES):
-            picture(1000 + number, SIZES_PX[self.size]).save(self.class_folder / f"{number:03d}.png")
+            picture(1000 + number, SIZES_PX[self.size]).save(
+                self.class_folder / f"{number:03d}.png", compress_level=1
+            )
         job = ClassImagesJob(model=self.size, class_folder=self.class_folder)
         for _ in class_images(job, workspace, Models(workspace)):
             pass

@@ -135,6 +135,8 @@ def speed(row: Row, place: Place) -> dict[str, Any]:
         ours.append(live.speed(place.seconds))
     live.close()
     models.release()
+    if loop:
+        loop.close()
     scale = row.pictures if row.unit == "images/s" else 1
     return {
         "value": scale * statistics.median(ours),

@@ -58,11 +58,12 @@ def memory(row: Row, place: Place) -> dict[str, Any]:
     assert row.cap_gb is not None
     total = torch.cuda.get_device_properties(models.device).total_memory
     torch.cuda.set_per_process_memory_fraction(min(1.0, row.cap_gb * 1e9 / total))
-    notes, fits = [], True
+    notes = []
     try:
         _steps(row, place, models)
     except NotEnoughMemory as error:
-        notes, fits = [f"Not within {row.cap_gb:g} GB: {error.what}"], False
+        notes.append(f"Not within {row.cap_gb:g} GB: {error.what}")
+    if notes:
         torch.cuda.set_per_process_memory_fraction(1.0)
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
@@ -70,7 +71,7 @@ def memory(row: Row, place: Place) -> dict[str, Any]:
     return {
         "value": torch.cuda.max_memory_allocated() / 1e9,
         "reserved_gb": torch.cuda.max_memory_reserved() / 1e9,
-        "within_cap": fits,
+        "within_cap": not notes,
         "cap_gb": row.cap_gb,
         "notes": notes,
     }
