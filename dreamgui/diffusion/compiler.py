@@ -44,13 +44,14 @@ def compiled(training: TrainingStep, batch: Batch, cache: Path) -> Iterator[str]
     torch.compiler.reset()
     training.compiled = torch.compile(training.unet, dynamic=False)
     try:
-        training.losses(training.parts(batch)[0]).total.backward()
+        # Gradients that are asked for go to no weight, and wake nothing that waits for them there.
+        total = training.losses(training.parts(batch)[0]).total
+        torch.autograd.grad(total, [weight for weight in training.trained.values() if weight.requires_grad])
     except (RuntimeError, OSError, SubprocessError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         training.compiled = None
         yield f"Steps run uncompiled: {_cause(error)}"
-    training.optimizer.zero_grad(set_to_none=True)
 
 
 def _missing(device: torch.device) -> str:
