@@ -92,6 +92,7 @@ class TrainSettings(JobConfig):
     gradient_checkpointing: bool = knob(
         False, "Save memory: compute parts of the forward pass twice", fold=True
     )
+    compile: bool = knob(False, "Compile the model: a slow first step, then faster ones", fold=True)
     ema_decay: float | None = knob(
         None,
         "Average the weights with this decay (0.999 is usual; empty: off)",
