@@ -68,8 +68,8 @@ def line(row: Row, found: dict[str, Any], judged: bool = True) -> str:
         reached = "no"
     cells = [
         row.title,
-        _number(row.must),
-        _number(row.aim),
+        _number(row.must if judged else None),
+        _number(row.aim if judged else None),
         f"{_number(value)} {row.unit}" if value is not None else "-",
         reached,
         _number(plain),

@@ -1,5 +1,8 @@
 """Binds rare words to persons in a trained model: a rare token becomes a name, which DreamBooth then builds on.
 
+    python make_pictures.py --count 36000 --names 480 --seed 77 --out OUT/named
+    python prepare.py --pictures OUT/named --only tokens --any-name 0
+    torchrun --nproc_per_node 2 encode.py --pictures OUT/named --vae OUT/vae
     torchrun --nproc_per_node 2 train_names.py --pictures OUT/named --vae OUT/vae --model OUT/model
         --out OUT/named-model --seconds 200
 
@@ -24,7 +27,16 @@ from common import Clock, Learner, Log, Ranks, join_ranks, leave_ranks, write_sh
 from diffusers import AutoencoderKL, UNet2DConditionModel
 from sampling import Model, sample
 from torch import Tensor
-from train_unet import EMPTY_SHARE, PROMPTS, SHOWN, load_latents, noise_loss, plain_guess, save
+from train_unet import (
+    EMPTY_SHARE,
+    PROMPTS,
+    SHOWN,
+    load_latents,
+    noise_loss,
+    plain_guess,
+    save,
+    training_options,
+)
 from transformers import CLIPTextModel
 from world import NAMES
 
@@ -54,15 +66,8 @@ def main() -> None:
 
 
 def read_options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--pictures", type=Path, required=True)
-    parser.add_argument("--vae", type=Path, required=True)
-    parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=200)
-    parser.add_argument("--batch", type=int, default=512, help="pictures a step and process")
+    parser = training_options(__doc__, seconds=200)
+    parser.add_argument("--model", type=Path, required=True, help="unet/ and text_encoder/ to go on from")
     return parser.parse_args()
 
 
