@@ -94,13 +94,18 @@ class Models:
 
     @contextmanager
     def train(
-        self, base: str, lora: LoraSettings | None = None, text_encoder: bool = False
+        self,
+        base: str,
+        lora: LoraSettings | None = None,
+        text_encoder: bool = False,
+        bf16_weights: bool = False,
     ) -> Iterator[Parts]:
         """Lend a model for training; the trained UNet is a copy and is gone after the block.
 
         Without ``lora`` the whole UNet is fp32 and requires a gradient. With it the UNet is frozen in
         ``train_dtype`` and only the adapter's fp32 weights require a gradient. With ``text_encoder`` the same
-        goes for the text encoder, which is then a copy as well.
+        goes for the text encoder, which is then a copy as well. ``bf16_weights``: the whole UNet is bf16 in
+        place of fp32, and computes in it.
 
         Raises:
             UnknownName, Damaged: the base isn't there or can't be read.
@@ -109,14 +114,15 @@ class Models:
         with self._my_turn(f"{base} (training)"):
             loaded = self._ready(base)
             self._drop_unet(loaded)
-            dtype = self.train_dtype if lora else torch.float32
+            compute = torch.bfloat16 if bf16_weights else self.train_dtype
+            dtype = compute if lora or bf16_weights else torch.float32
             unet = loading.load_unet(loaded.folder, self.device, dtype)
             if lora:
                 lora_files.add_lora(unet, lora)
             else:
                 unet.requires_grad_(True)
             unet.train()
-            parts = _with(loaded.parts, unet=unet, dtype=self.train_dtype)
+            parts = _with(loaded.parts, unet=unet, dtype=compute)
             if text_encoder:
                 parts.text_encoder = self._learning_text_encoder(loaded.folder, lora)
             try:
