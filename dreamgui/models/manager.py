@@ -18,6 +18,7 @@ from dreamgui.models import loading, lora_files
 from dreamgui.models.cards import ModelCard, ModelSpec
 from dreamgui.models.catalog import UNET_FILE, Catalog
 from dreamgui.models.fetch import sweep
+from dreamgui.models.lean import keep_less
 from dreamgui.models.loading import Parts
 from dreamgui.models.lora_files import LoraSettings
 from dreamgui.models.text_encoders import TEXT_FOLDER, add_text_lora, attach_text_lora
@@ -119,6 +120,8 @@ class Models:
             unet = loading.load_unet(loaded.folder, self.device, dtype)
             if lora:
                 lora_files.add_lora(unet, lora)
+                if not lora.dora:
+                    keep_less(unet)
             else:
                 unet.requires_grad_(True)
             unet.train()

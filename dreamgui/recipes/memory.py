@@ -12,8 +12,10 @@ from dreamgui.config import TrainJob
 
 SD15_WEIGHTS, SD15_PX = 859_520_964, 512
 TEXT_WEIGHTS = 123_060_480
-KEPT_BYTES, RECOMPUTED_BYTES = 1.22e9, 0.30e9
-"""Activations a picture of 512 x 512 when all are kept, and with gradient checkpointing."""
+KEPT_BYTES = {"unet": 1.22e9, "lora": 0.83e9}
+"""Activations a picture of 512 x 512, all kept for the backward pass."""
+RECOMPUTED_BYTES = 0.30e9
+"""The same with gradient checkpointing."""
 REBUILT_BYTES = 0.3e9
 """The largest block while it is computed again."""
 DRAWING_BYTES = 0.5e9
@@ -48,6 +50,8 @@ def needed_bytes(job: TrainJob, sizes: Sizes, compute: str) -> int:
     average = 4 if job.ema_decay else 0
     standing = learning * (width + state + average) + frozen * narrow
     gradients = 0 if job.optimizer_in_backward else learning * width
+    if job.gradient_checkpointing and gradients:
+        gradients += REBUILT_BYTES
     return round(standing + max(_activations(job, sizes, narrow), gradients, DRAWING_BYTES) + BESIDE_BYTES)
 
 
@@ -66,4 +70,4 @@ def _activations(job: TrainJob, sizes: Sizes, narrow: int) -> float:
         return scale * (pictures * RECOMPUTED_BYTES + REBUILT_BYTES)
     # Autocast casts fp32 weights to what it computes in, and keeps that for the backward pass.
     casts = sizes.weights * narrow if job.method == "unet" and narrow == 2 and not job.bf16_weights else 0
-    return scale * pictures * KEPT_BYTES + casts
+    return scale * pictures * KEPT_BYTES[job.method] + casts

@@ -124,7 +124,7 @@ def fitted(job: TrainJob, models: Models, begun: TrainJob | None = None) -> Choi
     choice = choose(job, machine, sizes, begun)
     if machine.kind != "cuda":
         return choice
-    return replace(choice, tighter=next_tier(choice.job, machine, sizes, begun))
+    return replace(choice, tighter=next_tier(job, choice.need_bytes, machine, sizes, begun))
 
 
 def choose(job: TrainJob, machine: Machine, sizes: Sizes, begun: TrainJob | None = None) -> Choice:
@@ -150,12 +150,13 @@ def choose(job: TrainJob, machine: Machine, sizes: Sizes, begun: TrainJob | None
     return Choice(ways[chosen], needs[chosen], _sentence(ways[chosen], needs[chosen], room, missed))
 
 
-def next_tier(job: TrainJob, machine: Machine, sizes: Sizes, begun: TrainJob | None = None) -> str:
-    """The largest tier that would save more than this job does now, and how, as a sentence; or empty."""
-    need = needed_bytes(job, sizes, machine.compute)
+def next_tier(
+    job: TrainJob, need_bytes: int, machine: Machine, sizes: Sizes, begun: TrainJob | None = None
+) -> str:
+    """The largest tier under which this job needs less than now, and how, as a sentence; empty for none."""
     for tier in TIERS:
         choice = choose(job.model_copy(update={"memory_tier": tier}), machine, sizes, begun)
-        if choice.need_bytes < need:
+        if choice.need_bytes < need_bytes:
             return f"Choose the memory tier {tier}: {means(choice.job)}, about {_size(choice.need_bytes)}."
     return ""
 
