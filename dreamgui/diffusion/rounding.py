@@ -74,7 +74,7 @@ class RoundedAdamW(torch.optim.Optimizer):
         self.found_inf: Tensor | None = None
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> Any:
         """Move every weight that has a gradient."""
         for group in self.param_groups:
             for weight in group["params"]:

@@ -142,8 +142,8 @@ def choose(job: TrainJob, machine: Machine, sizes: Sizes, begun: TrainJob | None
     hindered = [obstacle(way, machine) for way in ways]
     possible = [number for number, why in enumerate(hindered) if why is None]
     fitting = [number for number in possible if needs[number] <= SHARE * room]
-    least = min(needs[number] for number in possible) + LITTLE_BYTES
-    chosen = (fitting or [number for number in possible if needs[number] <= least])[0]
+    least = min(needs[number] for number in possible)
+    chosen = (fitting or [number for number in possible if needs[number] <= least + LITTLE_BYTES])[0]
     # What would have done less harm, or would have saved more, and why it wasn't taken.
     better = range(chosen) if fitting else [n for n, need in enumerate(needs) if need + LITTLE_BYTES < least]
     missed = [why for n in better if (needs[n] <= SHARE * room or not fitting) and (why := hindered[n])]
