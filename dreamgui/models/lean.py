@@ -7,7 +7,6 @@ layers that read the same. Both stay in the compute format here. Sums inside a n
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -23,10 +22,20 @@ def keep_less(unet: Any) -> None:
     for module in unet.modules():
         if isinstance(module, LoraLayer):
             module.cast_input_dtype_enabled = False
-        elif isinstance(module, nn.GroupNorm | nn.LayerNorm):
-            module.forward = partial(_normed, module.forward, module.weight)
+        elif type(module) in _NARROW and module.weight is not None:
+            module.__class__ = _NARROW[type(module)]
 
 
-def _normed(forward: Any, weight: Tensor, values: Tensor) -> Tensor:
-    with torch.autocast(values.device.type, enabled=False):
-        return forward(values.to(weight.dtype))
+class _GroupNorm(nn.GroupNorm):
+    def forward(self, input: Tensor) -> Tensor:
+        with torch.autocast(input.device.type, enabled=False):
+            return super().forward(input.to(self.weight.dtype))
+
+
+class _LayerNorm(nn.LayerNorm):
+    def forward(self, input: Tensor) -> Tensor:
+        with torch.autocast(input.device.type, enabled=False):
+            return super().forward(input.to(self.weight.dtype))
+
+
+_NARROW: dict[type[nn.Module], type[nn.Module]] = {nn.GroupNorm: _GroupNorm, nn.LayerNorm: _LayerNorm}

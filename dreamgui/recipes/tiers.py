@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, get_args
 
 from dreamgui.config import MemoryTier, TrainJob
@@ -16,6 +17,8 @@ from dreamgui.models.catalog import UNET_FILE
 from dreamgui.recipes.memory import Sizes, needed_bytes
 
 if TYPE_CHECKING:
+    import torch
+
     from dreamgui.models.manager import Models
 
 GIGABYTE = 10**9
@@ -75,14 +78,19 @@ class Machine:
         """
         import torch
 
-        from dreamgui.diffusion.optimizers import eight_bit_trouble
-
         status, kind = models.status(), models.device.type
         free = status["memory_total_bytes"] - status["memory_used_bytes"]
         if kind == "cuda":
             free += torch.cuda.memory_reserved(models.device)
         compute = str(models.train_dtype).removeprefix("torch.")
-        return cls(kind, free, compute, eight_bit_trouble(models.device) if needs_8bit else "")
+        return cls(kind, free, compute, _eight_bit(models.device) if needs_8bit else "")
+
+
+@lru_cache
+def _eight_bit(device: torch.device) -> str:
+    from dreamgui.diffusion.optimizers import eight_bit_trouble
+
+    return eight_bit_trouble(device)
 
 
 @dataclass(frozen=True)
@@ -135,9 +143,7 @@ def choose(job: TrainJob, machine: Machine, sizes: Sizes, begun: TrainJob | None
     if not _chooses(job, machine.kind):
         return Choice(job, needed_bytes(job, sizes, machine.compute), "")
     room = _room(job.memory_tier, machine)
-    ways = [_with(job, way) for way in WAYS if begun is None or _goes_on(job, way)]
-    if job.method == "lora":
-        ways = [way for way in ways if way.bf16_weights == job.bf16_weights]
+    ways = _ways(job, begun)
     needs = [needed_bytes(way, sizes, machine.compute) for way in ways]
     hindered = [obstacle(way, machine) for way in ways]
     possible = [number for number, why in enumerate(hindered) if why is None]
@@ -225,8 +231,14 @@ def _as_begun(job: TrainJob, begun: TrainJob | None) -> TrainJob:
     return job.model_copy(update={name: getattr(begun, name) for name in _KEPT})
 
 
-def _goes_on(job: TrainJob, way: dict[str, Any]) -> bool:
-    return all(getattr(_with(job, way), name) == getattr(job, name) for name in _KEPT)
+def _ways(job: TrainJob, begun: TrainJob | None) -> list[TrainJob]:
+    """The job with each way to save memory that makes sense for it, the least harm first."""
+    ways = [_with(job, way) for way in WAYS]
+    if begun is not None:
+        ways = [way for way in ways if all(getattr(way, name) == getattr(job, name) for name in _KEPT)]
+    if job.method == "lora":
+        ways = [way for way in ways if way.bf16_weights == job.bf16_weights]
+    return ways
 
 
 def _with(job: TrainJob, way: dict[str, Any]) -> TrainJob:
