@@ -184,13 +184,15 @@ def means(job: TrainJob) -> str:
 
 
 def _obstacles(job: TrainJob, machine: Machine) -> Iterator[tuple[str, str] | None]:
-    yield _without_8bit(job, machine) if job.optimizer == "adamw-8bit" else None
+    yield _without_8bit(machine) if job.optimizer == "adamw-8bit" else None
     yield _not_in_backward(job, machine) if job.optimizer_in_backward else None
     yield _not_in_bf16(job, machine) if job.bf16_weights else None
 
 
-def _without_8bit(job: TrainJob, machine: Machine) -> tuple[str, str] | None:
-    return (machine.eight_bit, "Choose the optimizer adamw.") if machine.eight_bit else None
+def _without_8bit(machine: Machine) -> tuple[str, str] | None:
+    if not machine.eight_bit:
+        return None
+    return f"The optimizer 'adamw-8bit' can't be had. {machine.eight_bit}", "Choose adamw."
 
 
 def _not_in_backward(job: TrainJob, machine: Machine) -> tuple[str, str] | None:
