@@ -25,12 +25,12 @@ PRIOR_WEIGHT, MAX_NORM = 1.0, 1.0
 class PlainLoop:
     """Trains what requires a gradient in ``parts.unet``."""
 
-    def __init__(self, parts: Parts, size_px: int) -> None:
+    def __init__(self, parts: Parts, size_px: int, learning_rate: float = 1e-4) -> None:
         self.parts = parts
         self.size_px = size_px
         self.noise_scheduler: Any = DDPMScheduler.from_config(parts.scheduler_config)
         self.weights = [weight for weight in parts.unet.parameters() if weight.requires_grad]
-        self.optimizer = torch.optim.AdamW(self.weights, lr=1e-4, weight_decay=1e-2, foreach=True)
+        self.optimizer = torch.optim.AdamW(self.weights, lr=learning_rate, weight_decay=1e-2, foreach=True)
 
     def step(self, instance: Sequence[Path], prior: Sequence[Path], prompts: tuple[str, str]) -> float:
         """One step on these pictures; the loss."""

@@ -4,6 +4,7 @@ datasets/NAME   crops, captions, dataset.json        runs/NAME     trained weigh
 models/NAME     diffusers folders                    reports/NAME  comparisons, control drawings
 classes/KEY     class images, kept for the next run  jobs/ID       job.json, events.jsonl, images
 uploads/ID      photographs as they came              exports/NAME  what was given out, made when first needed
+compiled/       what torch.compile made, for the next training
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from dreamgui.errors import BadInput, NotEnoughDisk, UnknownName
 Shelf = Literal["datasets", "models", "runs", "reports", "classes", "jobs", "uploads"]
 SHELVES: tuple[Shelf, ...] = ("datasets", "models", "runs", "reports", "classes", "jobs", "uploads")
 EXPORTS = "exports"
+_COMPILED = "compiled"
 _RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(10)), *(f"lpt{n}" for n in range(10))}
 _SPACE_DISK = Path("/data")
 
@@ -62,6 +64,11 @@ class Workspace:
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         for shelf in SHELVES:
             (self.root / shelf).mkdir(parents=True, exist_ok=True)
+
+    @property
+    def compiled(self) -> Path:
+        """Where the compiler keeps what it makes. Code is loaded from there: the workspace is its user's alone."""
+        return self.root / _COMPILED
 
     def place(self, shelf: Shelf, name: str) -> Path:
         """The folder of this name on this shelf, whether or not it exists yet."""

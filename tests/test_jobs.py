@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from dreamgui.config import ConvertJob, TrainJob
@@ -115,6 +116,9 @@ def test_racing_starts_give_one_run(workspace: Workspace) -> None:
 def test_a_log_cut_by_a_kill_gets_an_ending(workspace: Workspace) -> None:
     job = Jobs(workspace, {"convert": counting}).submit(ConvertJob())
     job.wait()
+    # The worker tells the ending first and lets go of the folder a moment later.
+    with FileLock(job.folder / ".lock", timeout=10):
+        pass
     log = job.folder / "events.jsonl"
     lines = log.read_text().splitlines()
     log.write_text("\n".join(lines[:2]) + "\n" + lines[2][:10])

@@ -104,6 +104,7 @@ class TrainSettings(JobConfig):
     bf16_weights: bool = knob(
         False, "Save memory: the UNet's weights in bf16, rounded up or down by chance", fold=True
     )
+    compile: bool = knob(False, "Compile the model: a slow first step, then faster ones", fold=True)
     ema_decay: float | None = knob(
         None,
         "Average the weights with this decay (0.999 is usual; empty: off)",

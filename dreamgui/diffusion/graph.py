@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from dreamgui.diffusion.batches import Batch
-from dreamgui.diffusion.shared import SharedStep
 from dreamgui.diffusion.step import TrainingStep
 
 WARM_STEPS = 2
@@ -74,18 +73,24 @@ class FastStep:
         self._inputs = _copy(batch)
         expected = self._plain_losses(batch)
         graph: Any = torch.cuda.CUDAGraph()
+        failed = ""
         try:
             # Only this thread's calls may not disturb: the page asks the device for its memory meanwhile.
             with torch.cuda.graph(graph, capture_error_mode="thread_local"):
                 self._measured = self.training.learn(self._inputs)
         except RuntimeError as error:
-            self._give_up(f"Steps run without a CUDA graph: {str(error).splitlines()[0]}")
+            failed = str(error).splitlines()[0]
+        # NCCL's sending must be in the graph of all processes, or of none:
+        # https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/usage/cudagraph.html
+        if not self.training.all_agree(not failed):
+            self._give_up(f"Steps run without a CUDA graph: {failed or 'another process could make none.'}")
             return False
         self._graph, self._expected = graph, expected
         return True
 
     def _replayed(self, batch: Batch, rates: tuple[float, float]) -> Tensor:
         assert self._inputs is not None
+        self.training.before()
         for name, value in _tensors(self._inputs).items():
             value.copy_(getattr(batch, name), non_blocking=True)
         self.training.set_rates(*rates)
@@ -100,7 +105,8 @@ class FastStep:
         """The graph's first losses against the plain ones; where they differ the graph isn't used again."""
         expected, self._expected = self._expected, []
         pairs = zip(found, expected, strict=True)
-        if not all(math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=1e-4) or math.isnan(b) for a, b in pairs):
+        close = all(math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=1e-4) or math.isnan(b) for a, b in pairs)
+        if not self.training.all_agree(close):
             self._give_up(f"Steps run without a CUDA graph: its losses were {found}, plain ones {expected}.")
 
     @torch.no_grad()
@@ -118,8 +124,6 @@ class FastStep:
 def _impossible(training: TrainingStep) -> str:
     """Why this training can't be captured; empty where it can."""
     name = training.settings.optimizer
-    if isinstance(training, SharedStep):
-        return "Steps run without a CUDA graph: several processes share them."
     if training.device.type != "cuda":
         return f"{training.device.type.upper()} has no CUDA graphs."
     if name != "adamw":

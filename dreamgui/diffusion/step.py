@@ -60,6 +60,7 @@ class TrainingStep:
         average: of the weights, or None.
         device: where they are.
         text_learns: whether a text encoder learns now; then batches need tokens.
+        compiled: the UNet as it computes where it learns, or None, see :mod:`dreamgui.diffusion.compiler`.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class TrainingStep:
         text_encoder: Any | None = None,
     ) -> None:
         self.unet = unet
+        self.compiled: Any | None = None
         self.schedule = schedule
         self.settings = settings or StepSettings()
         self._text_encoder = text_encoder
@@ -102,10 +104,22 @@ class TrainingStep:
         Returns:
             Measurements for :meth:`read`, on the device: nothing here waits for it with ``adamw``.
         """
+        self.before()
         self.set_rates(learning_rate, text_learning_rate)
         measured = self.learn(batch)
         self.after()
         return measured
+
+    def before(self) -> None:
+        """What comes before a step and can't be in a CUDA graph: nothing, where a process is alone."""
+
+    def all_agree(self, yes: bool) -> bool:
+        """Whether every process says yes: what this one says, where it is alone."""
+        return yes
+
+    def parts(self, batch: Batch) -> list[Batch]:
+        """What goes through the model at once, one after the other."""
+        return batch.split(self.settings.accumulate)
 
     def set_rates(self, learning_rate: float, text_learning_rate: float) -> None:
         """The next step's learning rates; the optimizer may hold them on the device."""
@@ -154,7 +168,8 @@ class TrainingStep:
                 text = self._text_encoder(batch.tokens)[0]
             # Under autocast the UNet would cast them itself; a UNet in bf16 runs without.
             given, told = noisy.to(self._compute[0]), text.to(self._compute[0])
-            prediction = self.unet(given, batch.timesteps, told, return_dict=False)[0]
+            unet = self.compiled if self.compiled is not None and torch.is_grad_enabled() else self.unet
+            prediction = unet(given, batch.timesteps, told, return_dict=False)[0]
         return dreambooth_loss(
             prediction, batch, self.schedule, self.settings.prior_weight, self.settings.min_snr_gamma
         )
@@ -197,7 +212,7 @@ class TrainingStep:
     def _backward(self, batch: Batch) -> Tensor:
         """Add up the gradients of the batch's parts; the mean losses (instance, and prior where there is)."""
         measured = []
-        for part in batch.split(self.settings.accumulate):
+        for part in self.parts(batch):
             losses = self.losses(part)
             self.scaler.scale(losses.total / self.settings.accumulate).backward()
             measured.append(

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from dreamgui.errors import BadInput, Damaged
 from dreamgui.models.cards import ModelCard
+from dreamgui.models.companions import Companions
 from dreamgui.models.hub import reachable
 
+_DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
 HUB_CONTROLNETS = {
     "canny": "lllyasviel/control_v11p_sd15_canny",
     "pose": "lllyasviel/control_v11p_sd15_openpose",
@@ -32,6 +34,8 @@ class Parts:
         unet, controlnet: in ``dtype``; in training see :meth:`dreamgui.models.manager.Models.train`.
         vae, text_encoder: frozen, in the manager's dtype (cast what goes in to their own ``.dtype``).
         scheduler_config: betas and prediction type, for any diffusers scheduler's ``from_config``.
+        companions: VAE and text encoder as far as they don't learn: they may rest while nobody needs them, and
+            are back for the next user.
     """
 
     unet: UNet2DConditionModel
@@ -43,6 +47,7 @@ class Parts:
     device: torch.device
     dtype: torch.dtype
     card: ModelCard
+    companions: Companions = field(default_factory=Companions)
 
 
 def _place(module: Any, device: torch.device) -> Any:
@@ -54,8 +59,19 @@ def _place(module: Any, device: torch.device) -> Any:
 
 
 def load_unet(folder: Path, device: torch.device, dtype: torch.dtype) -> UNet2DConditionModel:
-    """The UNet of a model's folder, frozen."""
-    return _place(_diffusers_part(UNet2DConditionModel, folder / "unet", dtype), device)
+    """The UNet of a model's folder, frozen.
+
+    It goes to the device as it is stored and changes its format there: on a GPU that saves seconds.
+    """
+    stored = _stored_dtype(folder / "unet" / "diffusion_pytorch_model.safetensors") or dtype
+    unet: Any = _place(_diffusers_part(UNet2DConditionModel, folder / "unet", stored), device)
+    if stored != dtype:
+        # diffusers' own to() warns of modules that must stay in fp32; a UNet has none.
+        torch.nn.Module.to(unet, dtype)
+        if device.type == "cuda":
+            # The places of the format before don't fit the new one; a small card needs them back.
+            torch.cuda.empty_cache()
+    return unet
 
 
 def load_vae(folder: Path, device: torch.device, dtype: torch.dtype) -> AutoencoderKL:
@@ -153,6 +169,16 @@ def _diffusers_part(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _damaged(folder, error) from error
+
+
+def _stored_dtype(file: Path) -> torch.dtype | None:
+    """The format that all tensors of a file have; None where they differ, or it can't be read."""
+    try:
+        with safe_open(file, "pt") as tensors:
+            kinds = {tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return None
+    return _DTYPES.get(kinds.pop()) if len(kinds) == 1 else None
 
 
 def _damaged(path: Path, error: Exception) -> Damaged:

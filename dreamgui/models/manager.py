@@ -17,6 +17,7 @@ from dreamgui.errors import NotEnoughMemory
 from dreamgui.models import loading, lora_files
 from dreamgui.models.cards import ModelCard, ModelSpec
 from dreamgui.models.catalog import UNET_FILE, Catalog
+from dreamgui.models.companions import Companions
 from dreamgui.models.fetch import sweep
 from dreamgui.models.lean import keep_less
 from dreamgui.models.loading import Parts
@@ -38,12 +39,12 @@ def choose_device() -> torch.device:
 
 @dataclass
 class _Base:
-    """The base model that is kept loaded. ``unet`` is None while training has taken its memory."""
+    """The base model that is kept loaded; without its UNet while a training has that memory."""
 
     folder: Path
     stamp: tuple[int, int]
     parts: Parts
-    has_unet: bool = True
+    has_unet: bool
 
 
 class Models:
@@ -105,15 +106,15 @@ class Models:
 
         Without ``lora`` the whole UNet is fp32 and requires a gradient. With it the UNet is frozen in
         ``train_dtype`` and only the adapter's fp32 weights require a gradient. With ``text_encoder`` the same
-        goes for the text encoder, which is then a copy as well. ``bf16_weights``: the whole UNet is bf16 in
-        place of fp32, and computes in it.
+        goes for the text encoder, which is then a copy as well, while the base's rests. ``bf16_weights``: the
+        whole UNet is bf16 in place of fp32, and computes in it.
 
         Raises:
             UnknownName, Damaged: the base isn't there or can't be read.
             NotEnoughMemory: the device ran out of memory, here or in the block.
         """
         with self._my_turn(f"{base} (training)"):
-            loaded = self._ready(base)
+            loaded = self._ready(base, with_unet=False)
             self._drop_unet(loaded)
             compute = torch.bfloat16 if bf16_weights else self.train_dtype
             dtype = compute if lora or bf16_weights else torch.float32
@@ -127,7 +128,9 @@ class Models:
             unet.train()
             parts = _with(loaded.parts, unet=unet, dtype=compute)
             if text_encoder:
+                Companions([parts.text_encoder], self.device).rest()
                 parts.text_encoder = self._learning_text_encoder(loaded.folder, lora)
+                parts.companions = Companions([parts.vae], self.device)
             try:
                 yield parts
             finally:
@@ -182,31 +185,40 @@ class Models:
             finally:
                 self._owner, self._in_use = None, ""
 
-    def _ready(self, name: str) -> _Base:
-        """The base on the device: the one kept if it is this one and its files haven't changed."""
+    def _ready(self, name: str, with_unet: bool = True) -> _Base:
+        """The base on the device: the one kept if it is this one and its files haven't changed.
+
+        For a training it is loaded ``with_unet=False``: that takes another copy of it.
+        """
         card = self.catalog.card(name)
         folder = self.catalog.folder(name)
         stamp = _stamp(folder)
         base = self._base
         if base is None or base.folder != folder or base.stamp != stamp:
             self._forget()
-            base = self._base = _Base(folder, stamp, self._load(folder, card))
-        elif not base.has_unet:
+            base = self._base = _Base(folder, stamp, self._load(folder, card), has_unet=False)
+        base.parts.companions.wake()
+        if with_unet and not base.has_unet:
             base.parts.unet = loading.load_unet(folder, self.device, self.dtype)
             base.has_unet = True
         return base
 
     def _load(self, folder: Path, card: ModelCard) -> Parts:
+        """All but the UNet."""
+        vae = loading.load_vae(folder, self.device, self.dtype)
+        text_encoder = loading.load_text_encoder(folder, self.device, self.dtype)
+        absent: Any = None
         return Parts(
-            unet=loading.load_unet(folder, self.device, self.dtype),
-            vae=loading.load_vae(folder, self.device, self.dtype),
-            text_encoder=loading.load_text_encoder(folder, self.device, self.dtype),
+            unet=absent,
+            vae=vae,
+            text_encoder=text_encoder,
             tokenizer=loading.load_tokenizer(folder),
             scheduler_config=loading.load_scheduler_config(folder),
             controlnet=None,
             device=self.device,
             dtype=self.dtype,
             card=card,
+            companions=Companions([vae, text_encoder], self.device),
         )
 
     def _trained_text_encoder(self, base: _Base, spec: ModelSpec) -> Any:
@@ -248,8 +260,9 @@ class Models:
             loading.swap_weights(base.parts.unet, base.folder / UNET_FILE)
 
     def _drop_unet(self, base: _Base) -> None:
-        unet: Any = base.parts.unet
-        unet.to("meta")
+        if base.has_unet:
+            unet: Any = base.parts.unet
+            unet.to("meta")
         base.has_unet = False
         self._controlnet = None
         _give_back_memory()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +13,7 @@ import torch
 from dreamgui.config import PreflightJob
 from dreamgui.data.dataset import Dataset
 from dreamgui.diffusion.batches import Batch
+from dreamgui.diffusion.compiler import compiled
 from dreamgui.diffusion.graph import FastStep
 from dreamgui.diffusion.sample import Draw
 from dreamgui.diffusion.schedule import NoiseSchedule
@@ -68,7 +70,7 @@ def preflight(job: PreflightJob, workspace: Workspace, models: Models) -> Iterat
     yield Progress(LABEL, 0, STEPS + 1)
     try:
         with models.train(job.model, lora_settings(job), job.train_text_encoder, job.bf16_weights) as parts:
-            found = yield from _measured(job, parts, models)
+            found = yield from _measured(job, parts, models, workspace.compiled)
             del parts
     except NotEnoughMemory as error:
         raise NotEnoughMemory(error.what, smaller(job, choice.tighter)) from None
@@ -80,14 +82,20 @@ def preflight(job: PreflightJob, workspace: Workspace, models: Models) -> Iterat
     yield Score("preflight", _figures(job, found, class_count, disk_bytes))
 
 
-def _measured(job: PreflightJob, parts: Parts, models: Models) -> Generator[Event, None, Measured]:
+def _measured(
+    job: PreflightJob, parts: Parts, models: Models, cache: Path
+) -> Generator[Event, None, Measured]:
     if job.gradient_checkpointing:
         parts.unet.enable_gradient_checkpointing(recomputed)
     settings = StepSettings(**{name: getattr(job, name) for name in StepSettings.__dataclass_fields__})
     schedule = NoiseSchedule(parts.scheduler_config, parts.device)
     text_encoder = parts.text_encoder if job.train_text_encoder else None
     training = TrainingStep(parts.unet, schedule, parts.dtype, settings, text_encoder)
-    fast, batch = FastStep(training), _noise(job, parts)
+    batch = _noise(job, parts)
+    parts.companions.rest()
+    for sentence in compiled(training, batch, cache) if job.compile else ():
+        yield Note(sentence)
+    fast = FastStep(training)
     cuda = parts.device.type == "cuda"
     if cuda:
         torch.cuda.reset_peak_memory_stats()
@@ -98,7 +106,10 @@ def _measured(job: PreflightJob, parts: Parts, models: Models) -> Generator[Even
         seconds.append(time.perf_counter() - began)
         yield Progress(LABEL, number + 1, STEPS + 1)
     began = time.perf_counter()
-    yield from drawn(parts, [Draw(job.class_prompt, steps=SAMPLE_STEPS)], Progress(LABEL, STEPS, STEPS + 1))
+    with parts.companions.awake():
+        yield from drawn(
+            parts, [Draw(job.class_prompt, steps=SAMPLE_STEPS)], Progress(LABEL, STEPS, STEPS + 1)
+        )
     picture = time.perf_counter() - began
     status = models.status()
     total = sum(weight.numel() for weight in parts.unet.parameters())

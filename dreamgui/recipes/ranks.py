@@ -57,6 +57,8 @@ def main(folder: Path) -> None:
         for number, event in enumerate(_trained(plan, parts, state, folder)):
             if state.is_main_process:
                 _tell(folder, event, number)
+    if plan.device_type == "cuda":
+        _end(0)
     dist.destroy_process_group()
 
 
@@ -124,6 +126,17 @@ def _report(
     }
     write_json(folder / ERROR.format(rank=os.environ["RANK"]), report)
     sys.__excepthook__(kind, error, trace)
+    _end(1)
+
+
+def _end(code: int) -> None:
+    """End at once: NCCL's ordinary end waits for every CUDA graph it is in, and a traceback may hold one.
+
+    https://docs.nvidia.com/dl-cuda-graph/troubleshooting/process-hang.html
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _end_with_parent(folder: Path) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from dreamgui.config import TrainJob
 from dreamgui.data.dataset import Dataset
 from dreamgui.diffusion.checkpoints import MovementGuard
+from dreamgui.diffusion.compiler import compiled
 from dreamgui.diffusion.graph import FastStep
 from dreamgui.diffusion.latents import Picture
 from dreamgui.diffusion.sample import Draw
@@ -23,6 +24,7 @@ from dreamgui.errors import NotEnoughMemory, StopRequested
 from dreamgui.events import Begun, Event, Note, Progress, Sampled, Saved
 from dreamgui.models.catalog import UNET_FILE
 from dreamgui.models.lora_files import LoraSettings
+from dreamgui.models.manager import is_out_of_memory
 from dreamgui.recipes.class_images import class_images, class_job
 from dreamgui.recipes.drawn import drawn
 from dreamgui.recipes.launch import Plan, require_shareable, train_together
@@ -107,12 +109,16 @@ def learn(
 
     # Everything is encoded once; the loop sees latents and embeddings only.
     lessons = yield from encode(parts, job, material)
+    parts.companions.rest()
     schedule = NoiseSchedule(parts.scheduler_config, parts.device)
     if job.gradient_checkpointing:
         parts.unet.enable_gradient_checkpointing(recomputed)
     settings = StepSettings(**{name: getattr(job, name) for name in StepSettings.__dataclass_fields__})
     text_encoder = parts.text_encoder if job.train_text_encoder else None
     training = step_of(parts.unet, schedule, parts.dtype, settings, text_encoder)
+    if job.compile:
+        for sentence in compiled(training, lessons.batch(1, schedule.steps), run.compiler_cache):
+            yield Note(sentence)
     fast, told_why = FastStep(training), parts.device.type != "cuda"
     log = LossLog(training, parts.device, Board(run.folder / "tensorboard") if job.tensorboard else None)
     if job.resume:
@@ -125,9 +131,10 @@ def learn(
     wishes.forget()
     yield Begun("run", run.name)
 
+    samples_fit = True
     try:
         if first == 1 and job.sample_every:
-            yield from _samples(parts, training, job, 0)
+            samples_fit = yield from _samples(parts, training, job, 0)
         saved_at = told_at = time.monotonic()
         for step in range(first, job.steps + 1):
             started, last = time.monotonic(), step == job.steps
@@ -160,9 +167,10 @@ def learn(
                 yield log.validated(step, training.validate(held_out))
 
             # Once in a while: pictures from the weights as they are now.
-            if sample_now or (job.sample_every and (step % job.sample_every == 0 or last)):
+            sample_now = sample_now or bool(job.sample_every and (step % job.sample_every == 0 or last))
+            if sample_now and samples_fit:
                 yield from log.rest()
-                yield from _samples(parts, training, job, step)
+                samples_fit = yield from _samples(parts, training, job, step)
 
             # Once in a while, and every minute at the latest: a checkpoint.
             due = step % job.checkpoint_every == 0 or time.monotonic() - saved_at > CHECKPOINT_SECONDS
@@ -203,13 +211,25 @@ def _restored(run: TrainedRun, training: TrainingStep, log: LossLog) -> Generato
     yield from log.restored(checkpoint.losses, checkpoint.validations)
 
 
-def _samples(parts: Parts, training: TrainingStep, job: TrainJob, step: int) -> Iterator[Event]:
-    """One picture a prompt, always from the same noise, with the weights as they would be kept."""
-    with training.settled():
-        for index, prompt in enumerate(job.sample_prompts):
-            request = Draw(prompt, seed=job.seed + index, steps=SAMPLE_STEPS)
-            image, *_ = yield from drawn(parts, [request], Progress("Training", step, job.steps))
-            yield Sampled(step, prompt, request.seed, image)
+def _samples(parts: Parts, training: TrainingStep, job: TrainJob, step: int) -> Generator[Event, None, bool]:
+    """One picture a prompt, always from the same noise, with the weights as they would be kept.
+
+    Returns:
+        Whether there was memory for them beside the training, which goes on in any case.
+    """
+    try:
+        with parts.companions.awake(), training.settled():
+            for index, prompt in enumerate(job.sample_prompts):
+                request = Draw(prompt, seed=job.seed + index, steps=SAMPLE_STEPS)
+                image, *_ = yield from drawn(parts, [request], Progress("Training", step, job.steps))
+                yield Sampled(step, prompt, request.seed, image)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    else:
+        return True
+    yield Note("The training goes on without samples: there is no memory for them beside it.")
+    return False
 
 
 def smaller(job: TrainJob, tier: str = "") -> str:

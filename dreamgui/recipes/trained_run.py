@@ -33,6 +33,7 @@ class TrainedRun:
         folder: ``runs/NAME``.
         checkpoints: those in it.
         usable: whether it was stopped before, and has weights that can be drawn with.
+        compiler_cache: where the workspace keeps what torch.compile made.
         job: the job that trains it as it was asked for, with the run's name filled in.
         memory: the settings that its memory tier has turned on.
         begun: with which settings it was begun, the memory tier's among them; None for a new one.
@@ -43,6 +44,7 @@ class TrainedRun:
         self.job = job.model_copy(update={"run": name, "resume": False})
         self.folder = workspace.place("runs", name)
         self.checkpoints = Checkpoints(self.folder / "checkpoints")
+        self.compiler_cache = workspace.compiled
         self.usable = False
         self.memory: dict[str, Any] = {}
         self.begun: TrainJob | None = None

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,10 @@ import pytest
 import torch
 from torch import distributed as dist
 
+from dreamgui.diffusion import graph
 from dreamgui.diffusion.batches import Batch
+from dreamgui.diffusion.graph import FastStep
+from dreamgui.diffusion.mean_gradients import MeanGradients
 from dreamgui.diffusion.schedule import NoiseSchedule
 from dreamgui.diffusion.shared import SharedStep
 from dreamgui.diffusion.step import StepSettings, TrainingStep
@@ -116,5 +120,101 @@ def test_what_one_process_meets_all_meet(models: Models, tmp_path: Path) -> None
             step._launched = 100
             with pytest.raises(TrainingFailed, match=r"come apart: 1 of"):
                 step(good, 1e-3)
+
+    assert run_together(work) == 0
+
+
+def test_a_replayed_step_asks_the_others_too(models: Models, tmp_path: Path) -> None:
+    """As a CUDA graph would: what was recorded is learnt again; votes and comparisons stay outside of it."""
+
+    class Recording:
+        def __init__(self, fast: FastStep) -> None:
+            self.fast = fast
+
+        def replay(self) -> None:
+            assert self.fast._inputs is not None
+            self.fast._measured = self.fast.training.learn(self.fast._inputs)
+
+    def captures(fast: FastStep, first: Batch) -> bool:
+        fast._inputs, fast._graph = graph._copy(first), Recording(fast)
+        return True
+
+    def work(rank: int) -> None:
+        dist.init_process_group("gloo")
+        graph._impossible = lambda training: ""  # type: ignore[assignment]
+        graph.WARM_STEPS = 0
+        FastStep._captures = captures  # type: ignore[method-assign]
+        with models.train("tiny", LORA) as parts:
+            schedule = NoiseSchedule(parts.scheduler_config, parts.device)
+            wishes = iter([False] * STEPS + [rank == 1])
+            step = SharedStep(parts.unet, schedule, torch.float32, stop_wanted=lambda: next(wishes))
+            fast = FastStep(step)
+            seen = [fast.launch(batch(number), 1e-4, 1e-4).tolist() for number in range(STEPS)]
+            assert fast.captured
+            with pytest.raises(StopRequested):
+                fast.launch(batch(0), 1e-4)
+            torch.save(seen, tmp_path / f"{rank}.pt")
+
+    alone, _ = learnt(models, TrainingStep, LORA, False, torch.float32, StepSettings())
+    assert run_together(work) == 0
+    for rank in range(2):
+        for one, two in zip(alone, torch.load(tmp_path / f"{rank}.pt"), strict=True):
+            assert two == pytest.approx(one, rel=1e-4)
+
+
+def test_a_graph_that_one_process_cannot_make_none_uses(models: Models) -> None:
+    """Capturing is simulated: it fails in the second process alone."""
+
+    def work(rank: int) -> None:
+        dist.init_process_group("gloo")
+        graph._impossible = lambda training: ""  # type: ignore[assignment]
+        graph.WARM_STEPS = 0
+        torch.cuda.CUDAGraph = object  # type: ignore[assignment,misc]
+        torch.cuda.synchronize = lambda: None  # type: ignore[assignment]
+
+        @contextmanager
+        def capture(*_: object, **__: object) -> Iterator[None]:
+            if rank == 1:
+                raise RuntimeError("operation not permitted when stream is capturing")
+            yield
+
+        torch.cuda.graph = capture  # type: ignore[assignment,misc]
+        with models.train("tiny", LORA) as parts:
+            step = SharedStep(parts.unet, NoiseSchedule(parts.scheduler_config, parts.device), torch.float32)
+            learn, step.learn = step.learn, lambda inputs: torch.zeros(3)  # type: ignore[method-assign]
+            fast = FastStep(step)
+            assert not fast._captures(batch(0))
+            step.learn = learn  # type: ignore[method-assign]
+            assert ("another process" if rank == 0 else "not permitted") in fast.reason
+            assert fast.launch(batch(0), 1e-4)[0] > 0 and not fast.captured
+
+    assert run_together(work) == 0
+
+
+def test_gradients_lie_in_their_buckets_and_a_missing_one_is_told(tmp_path: Path) -> None:
+    """Small buckets, weights of two formats, one in channels_last, and passes that are added up."""
+
+    def work(rank: int) -> None:
+        dist.init_process_group("gloo")
+        image = torch.randn(3, 5, 2, 2, generator=torch.Generator().manual_seed(0))
+        weights = [
+            torch.nn.Parameter(image.to(memory_format=torch.channels_last)),
+            torch.nn.Parameter(torch.ones(7)),
+            torch.nn.Parameter(torch.ones(40, dtype=torch.float64)),
+        ]
+        mean = MeanGradients(weights, passes=2, limit=100)
+        for _ in range(3):
+            with mean.taken():
+                for _ in range(2):
+                    sum(((rank + 1) * each**2).sum() for each in weights).backward()
+            for each in weights:
+                # Mean of 1 and 2, twice, times the slope of the square.
+                assert torch.allclose(each.grad, 6 * each.detach()) and each.grad.stride() == each.stride()
+                each.grad = None
+        with pytest.raises(RuntimeError, match="2 gradients"), mean.taken():
+            sum((each**2).sum() for each in weights[:2]).backward()
+            sum((each**2).sum() for each in weights[:2]).backward()
+        mean.close()
+        (weights[0] ** 2).sum().backward()
 
     assert run_together(work) == 0

@@ -248,3 +248,15 @@ def test_what_is_refused(workspace: Workspace, models: Models, monkeypatch: pyte
     monkeypatch.setattr(models, "device", torch.device("cuda"))
     with pytest.raises(BadInput, match="this machine has 0"):
         list(train(job(), workspace, models))
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+@pytest.mark.parametrize("method", ["unet", "lora"])
+def test_two_gpus_learn_what_one_learns_in_a_graph_of_their_own(workspace: Workspace, method: str) -> None:
+    models = Models(workspace)
+    one, two = (
+        list(train(job(method=method, processes=n, run=f"on-{n}"), workspace, models)) for n in (1, 2)
+    )
+    assert not [event.text for event in two if isinstance(event, Note) and "CUDA graph" in event.text]
+    pairs = zip(numbers(one), numbers(two), strict=True)
+    assert all([x or 0 for x in a] == pytest.approx([x or 0 for x in b], rel=0.05) for a, b in pairs)

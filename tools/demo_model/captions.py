@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,8 @@ class Captions:
         self.numbers = self.tokenizer.get_vocab()
         empty = self.tokenizer("", padding="max_length", max_length=TOKENS)["input_ids"]
         self._empty = torch.tensor(empty, dtype=torch.int32, device=ranks.device)
-        self.names = torch.tensor([self.numbers[f"{name}</w>"] for name in NAMES], device=ranks.device)
+        self.names = self._words(NAMES)
+        self.held_back = self._words(name for name in HELD_BACK if f"{name}</w>" in self.numbers)
         seen = torch.zeros(ANY_NAME_TOKEN + 1, dtype=torch.bool, device=ranks.device)
         for piece in self.tokens.split(8192):
             seen[piece.long().unique()] = True
@@ -42,6 +44,10 @@ class Captions:
         ranks.say(
             f"{int(self.trained.sum())} words train, {len(self.names)} names, {len(self.rare)} rare words"
         )
+
+    def _words(self, wanted: Iterable[str]) -> Tensor:
+        numbers = [self.numbers[f"{word}</w>"] for word in wanted]
+        return torch.tensor(numbers, device=self.tokens.device)
 
     def _short_words(self) -> Tensor:
         """The numbers of all short words that are neither names nor held back."""

@@ -182,7 +182,7 @@ class Learner:
 
     def write_average(self, modules: Iterable[nn.Module]) -> None:
         """Copies the average into other modules of the same shape, in their own precision."""
-        twins = [p for module in modules for p in module.parameters()]
+        twins = [p for module in modules for p in module.parameters() if p.requires_grad]
         for twin, view in zip(twins, _views(self.average, self.live), strict=True):
             twin.data.copy_(view)
 

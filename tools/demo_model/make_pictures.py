@@ -26,21 +26,23 @@ CHUNK = 64
 WHO = ("mixed", "named", "any", "held-out")
 
 
-def _person(rng: np.random.Generator, index: int, who: str) -> tuple[int, str | None]:
+def _person(rng: np.random.Generator, index: int, who: str, names: int) -> tuple[int, str | None]:
     """Seed and name of the person on picture `index`: named people take turns, so that each is drawn
     equally often."""
     if who == "named" or (who == "mixed" and index % 2 == 0):
         turn = index // 2 if who == "mixed" else index
-        number = turn % len(NAMES)
+        number = turn % names
         return NAME_SEED0 + number, NAMES[number]
     low, high = HELD_OUT_SEEDS if who == "held-out" else ANONYMOUS_SEEDS
     return int(rng.integers(low, high)), None
 
 
-def make_picture(seed: int, index: int, who: str) -> tuple[np.ndarray, dict[str, object]]:
+def make_picture(
+    seed: int, index: int, who: str, names: int = len(NAMES)
+) -> tuple[np.ndarray, dict[str, object]]:
     """One picture uint8 [160, 160, 3] and its record."""
     rng = np.random.default_rng([seed, index])
-    person_seed, name = _person(rng, index, who)
+    person_seed, name = _person(rng, index, who, names)
     person = identity(person_seed)
     view = scene(rng, person, place=PLACES[int(rng.integers(len(PLACES)))])
     drawing = draw(person, view)
@@ -58,12 +60,12 @@ def make_picture(seed: int, index: int, who: str) -> tuple[np.ndarray, dict[str,
     return drawing.image, record
 
 
-def _make_chunk(task: tuple[Path, int, int, int, str]) -> list[str]:
-    images_path, first, last, seed, who = task
+def _make_chunk(task: tuple[Path, int, int, int, str, int]) -> list[str]:
+    images_path, first, last, seed, who, names = task
     images = np.load(images_path, mmap_mode="r+")
     lines: list[str] = []
     for index in range(first, last):
-        images[index], record = make_picture(seed, index, who)
+        images[index], record = make_picture(seed, index, who, names)
         lines.append(json.dumps(record))
     images.flush()
     return lines
@@ -73,7 +75,9 @@ def _one_thread() -> None:
     cv2.setNumThreads(1)
 
 
-def make_pictures(out: Path, count: int, workers: int, seed: int, who: str) -> Iterator[int]:
+def make_pictures(
+    out: Path, count: int, workers: int, seed: int, who: str, names: int = len(NAMES)
+) -> Iterator[int]:
     """Draws into the folder and yields the number of pictures done after each chunk of 64."""
     out.mkdir(parents=True, exist_ok=True)
     images_path = out / "images.npy"
@@ -82,7 +86,9 @@ def make_pictures(out: Path, count: int, workers: int, seed: int, who: str) -> I
     )
     images.flush()
     del images
-    tasks = [(images_path, first, min(first + CHUNK, count), seed, who) for first in range(0, count, CHUNK)]
+    tasks = [
+        (images_path, first, min(first + CHUNK, count), seed, who, names) for first in range(0, count, CHUNK)
+    ]
     done = 0
     context = multiprocessing.get_context("spawn")
     with (
@@ -104,11 +110,14 @@ def main() -> None:
     parser.add_argument(
         "--identities", choices=WHO, default="mixed", help="mixed: half named, half anonymous people"
     )
+    parser.add_argument("--names", type=int, default=len(NAMES), help="how many of the named people")
     options = parser.parse_args()
     if options.count < 1 or options.workers < 1:
         parser.error(f"--count and --workers must be at least 1, got {options.count} and {options.workers}")
     start = told = time.monotonic()
-    for done in make_pictures(options.out, options.count, options.workers, options.seed, options.identities):
+    for done in make_pictures(
+        options.out, options.count, options.workers, options.seed, options.identities, options.names
+    ):
         now = time.monotonic()
         if now - told > 2 or done == options.count:
             told = now

@@ -34,11 +34,14 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, required=True)
     parser.add_argument("--workers", type=int, default=multiprocessing.cpu_count())
     parser.add_argument("--only", choices=("tokens", "maps"))
+    parser.add_argument(
+        "--any-name", type=float, default=ANY_NAME_SHARE, help="share of captions with any rare word"
+    )
     options = parser.parse_args()
     start = time.monotonic()
     with multiprocessing.get_context("spawn").Pool(options.workers) as pool:
         if options.only != "maps":
-            write_tokens(options.pictures, pool)
+            write_tokens(options.pictures, pool, options.any_name)
             print(f"tokens after {time.monotonic() - start:.0f} s", flush=True)
         if options.only != "tokens":
             write_maps(options.pictures, pool)
@@ -67,26 +70,28 @@ def _map_chunk(task: tuple[Path, int, list[Any]]) -> None:
         pose[index] = pose_map(np.asarray(found), images.shape[1], rng)
 
 
-def write_tokens(folder: Path, pool: Any) -> None:
+def write_tokens(folder: Path, pool: Any, any_name: float) -> None:
     captions = [record["captions"] for record in read_records(folder)]
-    tasks = [(start, captions[start : start + CHUNK * 8]) for start in range(0, len(captions), CHUNK * 8)]
+    tasks = [
+        (start, captions[start : start + CHUNK * 8], any_name) for start in range(0, len(captions), CHUNK * 8)
+    ]
     np.save(folder / "tokens.npy", np.concatenate(pool.map(_token_chunk, tasks)))
 
 
-def _token_chunk(task: tuple[int, list[list[str]]]) -> np.ndarray:
-    start, captions = task
+def _token_chunk(task: tuple[int, list[list[str]], float]) -> np.ndarray:
+    start, captions, any_name = task
     rng = np.random.default_rng([8, start])
-    flat = [with_any_name(text, rng) for texts in captions for text in texts]
+    flat = [with_any_name(text, rng, any_name) for texts in captions for text in texts]
     return token_numbers(load_tokenizer(), flat).reshape(len(captions), -1, TOKENS)
 
 
-def with_any_name(caption: str, rng: np.random.Generator) -> str:
+def with_any_name(caption: str, rng: np.random.Generator, share: float = ANY_NAME_SHARE) -> str:
     """Puts the stand-in for any rare word before the class word of some captions.
 
     Training replaces it by a different rare word each time, with a different person each time: so a rare
     word that stands for nobody yet gives a clean picture of somebody.
     """
-    if rng.random() >= ANY_NAME_SHARE:
+    if rng.random() >= share:
         return caption
     return re.sub(r"\b(of|an?) (?:a )?(woman|man)\b", lambda m: f"{m[1]} {ANY_NAME} {m[2]}", caption, count=1)
 

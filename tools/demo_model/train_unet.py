@@ -78,16 +78,22 @@ def main() -> None:
 
 
 def read_options() -> argparse.Namespace:
+    parser = training_options(__doc__, seconds=480)
+    parser.add_argument("--compile", action="store_true", help="torch.compile the networks")
+    return parser.parse_args()
+
+
+def training_options(description: str | None, seconds: float) -> argparse.ArgumentParser:
+    """The options of a training of UNet and words, for this script and train_names.py."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--pictures", type=Path, required=True)
     parser.add_argument("--vae", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=480)
+    parser.add_argument("--seconds", type=float, default=seconds)
     parser.add_argument("--batch", type=int, default=512, help="pictures a step and process")
-    parser.add_argument("--compile", action="store_true", help="torch.compile the networks")
-    return parser.parse_args()
+    return parser
 
 
 def load_latents(folder: Path, ranks: Ranks) -> Tensor:

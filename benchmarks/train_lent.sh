@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# benchmarks/train.py on a GPU machine lent by the minute. Run in the repository's root there, with .whl carried:
+#
+#     bash benchmarks/train_lent.sh beside     compile for the first time and all memory rows, side by side (about 4 min)
+#     bash benchmarks/train_lent.sh alone      speed, parity, first step, from cold (about 5 min)
+#     bash benchmarks/train_lent.sh all        both (about 9 min: not where a command may take 10; then beside and alone)
+#     bash benchmarks/train_lent.sh gpus       2 (and 4) GPUs, on a machine that has them (about 3 min)
+#     bash benchmarks/train_lent.sh rows NAME...   (python -m benchmarks.train --list names them)
+#     bash benchmarks/train_lent.sh tests      the tests that need a card; pytest and pytest-timeout are in .whl (2 min)
+#   and on any machine, before it costs anything:
+#     bash benchmarks/train_lent.sh rehearse   every row a moment, tiny sizes, CPU
+#
+# As long as the machine stays warm, a later call finds the base model and the compiler's cache (HOME_DIR).
+# Each row is in $OUT/train-*.json (.md) as soon as it is measured; put those files into benchmarks/results.
+set -u
+python=${PYTHON:-python3}
+home=${HOME_DIR:-/tmp/dreamgui-bench}
+out=${OUT:-/tmp/dreamgui-bench-out}
+export PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1
+mkdir -p "$out" "$home"
+
+if ls .whl/*.whl > /dev/null 2>&1 && [ ! -d /tmp/site ]; then
+  "$python" -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade --target /tmp/site .whl/*.whl \
+    || exit
+fi
+[ -d /tmp/site ] && export PYTHONPATH=/tmp/site
+
+bench() { "$python" -m benchmarks.train --home "$home" --out "$out" "$@" 2>&1 | tee -a "$out/train.log"; }
+named() { "$python" -m benchmarks.train --list | awk '{print $1}' | grep -E "$1"; }
+
+memory='^(compile|memory-.*|tier-.*)$'
+quiet='^(unet|lora|unet-8|lora-compiled|parity-.*|ready|ready-again|cold)$'
+
+case ${1:-} in
+  beside) bench --only $(named "$memory") ;;
+  alone) bench --only $(named "$quiet") --seconds 3 ;;
+  all) bench --seconds 3 ;;
+  gpus) bench --only gpus-2 $([ "$(nvidia-smi -L | wc -l)" -ge 4 ] && echo gpus-4) --seconds 3 ;;
+  rows) shift && bench --seconds 3 --only "$@" ;;
+  tests)
+    timeout 300 "$python" -m pytest -q -p no:cacheprovider -k gpu tests/models/test_companions.py tests/models/test_manager.py \
+      tests/diffusion/test_compiler.py tests/diffusion/test_graph.py tests/recipes/test_ranks.py 2>&1 | tail -40
+    ;;
+  rehearse) CUDA_VISIBLE_DEVICES='' bench --short --size tiny ;;
+  *) sed -n '2,/^set/p' "$0" | grep '^#'  ;;
+esac
