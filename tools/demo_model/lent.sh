@@ -4,6 +4,7 @@
 #   lent.sh begin                starts the run in the background, with a short trial of all stages beside it
 #   lent.sh watch SECONDS [RE]   shows what it does until the time is up, RE is in its log, or it failed
 #   lent.sh results FOLDER       what there is so far, in files of at most 15 MB
+#   lent.sh names SECONDS        binds names in the bundled model (train_names.py) and packs it again
 #   lent.sh persons PLAN NAME S  benchmarks/persons.py on all GPUs for S seconds; its pictures into the results
 #
 # RUN: where it works (default /dev/shm/demo-model). MINUTES, COUNT: see make.py. PYTHON: the interpreter.
@@ -11,7 +12,7 @@ set -u
 run=${RUN:-/dev/shm/demo-model}
 python=${PYTHON:-python3}
 tools=tools/demo_model
-gpus=$(nvidia-smi -L | wc -l)
+gpus=${GPUS:-$(nvidia-smi -L | wc -l)}
 export PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1 DIFFUSERS_VERBOSITY=error TRANSFORMERS_VERBOSITY=error
 export TORCHINDUCTOR_CACHE_DIR=$run/compiled
 mkdir -p "$run"
@@ -55,6 +56,28 @@ results() {
   tar cf - -C "$kept" . | split -b 15000000 - "$1/collected.tar."
   [ -d "$run/persons" ] && tar cf - -C "$run" persons | split -b 15000000 - "$1/persons.tar."
   cp "$run/make.log" "$1/"
+}
+
+names() {
+  local named=$run/named vae=$tools/trained/vae out=$run/real
+  local ranks=("$python" -m torch.distributed.run --standalone --nproc_per_node "$gpus")
+  mkdir -p "$out"
+  OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 "$python" $tools/make_pictures.py --count "${COUNT:-36000}" \
+    --names "${NAMES:-480}" --seed 77 --out "$named" --workers "$(nproc)" 2>&1 | tail -1
+  "$python" $tools/prepare.py --pictures "$named" --only tokens --any-name 0 --workers 8
+  "$python" -m dreamgui demo --unpack "$run/unpacked" | tail -1
+  "$python" -m dreamgui convert "$run/unpacked/portraits.safetensors" --to diffusers --out "$out/bundled" | tail -1
+  export OMP_NUM_THREADS=4
+  "${ranks[@]}" $tools/encode.py --pictures "$named" --vae $vae 2>&1 | grep -vE "$readable"
+  "${ranks[@]}" $tools/train_names.py --pictures "$named" --vae $vae --model "$out/bundled" \
+    --out "$out/model" --seconds "$1" ${BATCH:+--batch $BATCH} 2>&1 | grep -vE "$readable"
+  unset OMP_NUM_THREADS
+  mkdir -p "$out/names"
+  mv "$out/model/curve.json" "$out/names/"
+  cp -r $vae "$out/vae"
+  cp -r assets/demo/controlnet "$out/"
+  cp -r benchmarks/judges "$out/judges"
+  "$python" $tools/pack.py --run "$out" --assets assets/demo --judges "$run/judges" 2>&1 | tail -1
 }
 
 persons() {

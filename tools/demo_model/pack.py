@@ -63,6 +63,8 @@ def write_configs(run: Path, target: Path) -> None:
         (target / part).mkdir(parents=True, exist_ok=True)
         config = json.loads((source / "config.json").read_text(encoding="utf-8"))
         kept = {name: value for name, value in config.items() if name != "_name_or_path"}
+        if "dtype" in kept:
+            kept["dtype"] = "float16"
         write_json(target / part / "config.json", kept)
     new_scheduler().save_pretrained(target / "scheduler")
 
@@ -113,15 +115,19 @@ def write_controlnet(source: Path, target: Path) -> None:
 
 
 def write_card(run: Path, target: Path) -> None:
-    """Sizes and how long each stage trained, beside what the card said before."""
+    """Sizes and how long each stage trained, beside what the card said before; a stage that left no curve
+    in this run keeps what the card says of it."""
     path = target / "card.json"
     card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    trained = {}
+    trained = card.get("training", {})
     for stage, curve in (
         ("vae", run / "vae"),
         ("unet", run / "model"),
+        ("names", run / "names"),
         *((k, run / "controlnet" / k) for k in CONTROL_KINDS),
     ):
+        if not (curve / "curve.json").exists():
+            continue
         facts = json.loads((curve / "curve.json").read_text(encoding="utf-8"))
         last = facts["curve"][-1]
         trained[stage] = {"seconds": last["seconds"], "steps": last["step"]}
