@@ -20,6 +20,7 @@ from dreamgui.config import SchedulerName
 from dreamgui.diffusion.schedule import make_sampler
 from dreamgui.diffusion.text import encode_prompts
 from dreamgui.errors import OutOfRange
+from dreamgui.models.device import free_bytes
 
 if TYPE_CHECKING:
     from dreamgui.models.manager import Parts
@@ -132,14 +133,6 @@ def pictures_at_once(device: torch.device, width_px: int, height_px: int) -> int
     if device.type == "cuda":
         at_512 = max(1, min(at_512, free_bytes(device) // PICTURE_BYTES))
     return max(1, min(16, at_512 * 512 * 512 // (width_px * height_px)))
-
-
-def free_bytes(device: torch.device) -> int:
-    """Device memory that this process could still take, under a cap that it was given."""
-    free, total = torch.cuda.mem_get_info(device)
-    allocated = torch.cuda.memory_allocated(device)
-    free += torch.cuda.memory_reserved(device) - allocated
-    return min(free, int(torch.cuda.get_per_process_memory_fraction(device) * total) - allocated)
 
 
 def compute_format(unet: Any, dtype: torch.dtype, device: torch.device) -> AbstractContextManager[Any]:

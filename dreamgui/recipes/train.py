@@ -23,8 +23,8 @@ from dreamgui.diffusion.text import cut_off_notes
 from dreamgui.errors import NotEnoughMemory, StopRequested
 from dreamgui.events import Begun, Event, Note, Progress, Sampled, Saved
 from dreamgui.models.catalog import UNET_FILE
+from dreamgui.models.device import is_out_of_memory
 from dreamgui.models.lora_files import LoraSettings
-from dreamgui.models.manager import is_out_of_memory
 from dreamgui.recipes.class_images import class_images, class_job
 from dreamgui.recipes.drawn import drawn
 from dreamgui.recipes.launch import Plan, require_shareable, train_together
