@@ -117,7 +117,7 @@ class FastStep:
     def _give_up(self, reason: str) -> None:
         self.reason, self._graph, self._inputs = reason, None, None
         self._measured = torch.empty(0)
-        self.training.optimizer.zero_grad(set_to_none=True)
+        self.training.forget()
         torch.cuda.synchronize()
 
 

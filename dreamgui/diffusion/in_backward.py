@@ -38,6 +38,10 @@ class InBackward:
             for weight in group["params"]:
                 weight.register_post_accumulate_grad_hook(partial(self._take, group, move))
 
+    def forget(self) -> None:
+        """What a backward pass that broke off has left."""
+        self._norms = []
+
     def norm(self) -> Tensor:
         """The common norm of the gradients of the backward pass that has ended, before clipping."""
         norms, self._norms = self._norms, []

@@ -137,6 +137,12 @@ class TrainingStep:
         self.optimizer.zero_grad(set_to_none=True)
         return torch.cat([norm.detach().view(1), losses])
 
+    def forget(self) -> None:
+        """What a step has left that broke off half-way."""
+        self.optimizer.zero_grad(set_to_none=True)
+        if self._in_backward:
+            self._in_backward.forget()
+
     def after(self) -> None:
         """What follows a step: the weights' average."""
         if self.average:

@@ -18,10 +18,11 @@ RECOMPUTED_BYTES = 0.30e9
 """The same with gradient checkpointing."""
 REBUILT_BYTES = 0.3e9
 """The largest block while it is computed again."""
-DRAWING_BYTES = 0.5e9
-"""Drawing a sample, in place of a step's activations."""
-BESIDE_BYTES = 0.9e9
-"""VAE and text encoder (0.4), workspaces of the libraries, memory between the blocks in use."""
+DRAWING_BYTES = 0.9e9
+"""Drawing a sample, in place of a step's activations; VAE and text encoder (0.4) come back for it."""
+BESIDE_BYTES = 0.5e9
+"""Workspaces of the libraries, memory between the blocks in use. While a model learns, VAE and text encoder are
+off the device."""
 ADAPTER_WEIGHTS = {"attention": 0.2e6, "attention+conv": 0.95e6}
 """A LoRA's weights by its targets, for each rank."""
 _STATE_BYTES = {"adamw": 8, "adamw-8bit": 2, "prodigy": 16, "schedule-free": 8}
@@ -49,6 +50,8 @@ def needed_bytes(job: TrainJob, sizes: Sizes, compute: str) -> int:
     state = 4 if job.bf16_weights and job.optimizer == "adamw" else _STATE_BYTES[job.optimizer]
     average = 4 if job.ema_decay else 0
     standing = learning * (width + state + average) + frozen * narrow
+    if job.method == "lora" and job.train_text_encoder:
+        standing += TEXT_WEIGHTS * 4
     gradients = 0 if job.optimizer_in_backward else learning * width
     if job.gradient_checkpointing and gradients:
         gradients += REBUILT_BYTES

@@ -72,16 +72,18 @@ class Machine:
 
     @classmethod
     def of(cls, models: Models, needs_8bit: bool) -> Machine:
-        """This one, as it is now: what this process holds it could give back.
+        """This one, as it is now: what this process holds it could give back, under a cap that it was given.
 
         ``needs_8bit``: the answer depends on the 8-bit state, so it is tried.
         """
         import torch
 
+        from dreamgui.models.device import free_bytes
+
         status, kind = models.status(), models.device.type
         free = status["memory_total_bytes"] - status["memory_used_bytes"]
         if kind == "cuda":
-            free += torch.cuda.memory_reserved(models.device)
+            free = free_bytes(models.device) + torch.cuda.memory_allocated(models.device)
         compute = str(models.train_dtype).removeprefix("torch.")
         return cls(kind, free, compute, _eight_bit(models.device) if needs_8bit else "")
 
@@ -201,6 +203,11 @@ def _not_in_backward(job: TrainJob, machine: Machine) -> tuple[str, str] | None:
         return f"{what}: {job.optimizer!r} looks at all gradients together.", "Choose adamw or adamw-8bit."
     if job.accumulate > 1:
         return f"{what} when {job.accumulate} batches are added up.", "Set the batches to add up to 1."
+    if job.compile:
+        return (
+            f"{what} of a compiled model: all gradients come out of it together.",
+            "Turn one of the two off.",
+        )
     if job.processes > 1:
         return f"{what} when processes share a step: they exchange gradients first.", "Use one process."
     if machine.compute == "float16":

@@ -62,6 +62,32 @@ def test_in_the_backward_pass_it_learns_the_same(trained: Parts) -> None:
         assert torch.allclose(step.trained[name], weight, atol=1e-6), name
 
 
+def test_what_a_pass_left_that_broke_off_is_forgotten(
+    trained: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a CUDA graph that can't be made leaves it: the next step's norm is of that step alone."""
+    taken, take = 0, InBackward._take
+
+    def broken(self: InBackward, *given: Any) -> None:
+        nonlocal taken
+        taken += 1
+        if taken == 5:
+            raise RuntimeError("This can't be captured.")
+        take(self, *given)
+
+    monkeypatch.setattr(InBackward, "_take", broken)
+    step = training(trained, optimizer_in_backward=True, max_grad_norm=1e3)
+    with pytest.raises(RuntimeError, match="captured"):
+        step(batch(), 0.0)
+    runner = FastStep(step)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    runner._give_up("That was nothing.")
+    assert runner.reason == "That was nothing."
+    assert all(weight.grad is None for weight in step.trained.values())
+    whole = training(copy.deepcopy(trained), max_grad_norm=1e3)
+    assert step(batch(), 0.0).grad_norm == pytest.approx(whole(batch(), 0.0).grad_norm, rel=1e-4)
+
+
 def test_gradients_never_all_exist(trained: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     most, take = 0, InBackward._take
 

@@ -85,6 +85,27 @@ def test_auto_takes_what_is_free(free: float, method: str, expected: list[str]) 
     assert f"{free:.1f} GB free" in choice.told and "GB by estimate" in choice.told
 
 
+@pytest.mark.parametrize(("share", "free"), [(1.0, 62), (0.2, 16)])
+def test_auto_sees_what_others_took_and_a_cap(
+    monkeypatch: pytest.MonkeyPatch, share: float, free: float
+) -> None:
+    """A card of 80 GB is simulated: 60 are free, and this process holds 2 that it could give back."""
+    for name, value in (
+        ("mem_get_info", (int(60e9), int(80e9))),
+        ("memory_reserved", int(2e9)),
+        ("memory_allocated", int(1e9)),
+        ("get_per_process_memory_fraction", share),
+    ):
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    status = {"memory_used_bytes": int(20e9), "memory_total_bytes": int(80e9)}
+    stand_in: Any = type(
+        "Card",
+        (),
+        {"device": torch.device("cuda"), "status": lambda _: status, "train_dtype": torch.bfloat16},
+    )()
+    assert Machine.of(stand_in, needs_8bit=False) == card(free)
+
+
 def test_without_a_card_auto_saves_nothing() -> None:
     for kind in ("cpu", "mps"):
         choice = choose(TrainJob(method="unet"), card(1, "float32", kind=kind), SIZES)
@@ -122,6 +143,7 @@ def test_what_a_job_says_by_itself_stays() -> None:
     [
         ({"optimizer_in_backward": True, "accumulate": 2}, card(), "added up"),
         ({"optimizer_in_backward": True, "processes": 2}, card(), "exchange gradients"),
+        ({"optimizer_in_backward": True, "compile": True}, card(), "compiled"),
         ({"optimizer_in_backward": True, "optimizer": "prodigy"}, card(), "all gradients together"),
         ({"optimizer_in_backward": True}, card(compute="float16"), "loss scaling"),
         ({"bf16_weights": True, "method": "lora"}, card(), "LoRA"),
@@ -163,7 +185,7 @@ def test_the_next_tier_is_named_until_there_is_none() -> None:
 
 
 QUICK = {"model": "tiny", "dataset": "anna", "sample_every": 0, "prior_preservation": False, "steps": 5}
-QUICK |= {"learning_rate": 1e-3, "checkpoint_every": 2, "method": "unet"}
+QUICK |= {"learning_rate": 1e-3, "checkpoint_every": 2, "method": "unet", "batch_size": 2}
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ FIELDS = (
         "prior_preservation",
     ),
     *("optimizer", "gradient_checkpointing", "optimizer_in_backward", "bf16_weights"),
-    *("ema_decay", "train_text_encoder", "lora_targets"),
+    *("ema_decay", "train_text_encoder", "lora_targets", "compile"),
 )
 """What the choice depends on."""
 
