@@ -10,6 +10,10 @@
 #   and on any machine, before it costs anything:
 #     bash benchmarks/train_lent.sh rehearse   every row a moment, tiny sizes, CPU
 #
+# The 8-bit state needs bitsandbytes in .whl; only CUDA 13.0's library of it is used there, 4 of 43 MB:
+#     pip download --no-deps -d .whl bitsandbytes
+#     zip -d .whl/bitsandbytes-*.whl '*_xpu*' '*_rocm*' '*_cuda11*' '*_cuda12*' '*_cuda132*'
+#
 # As long as the machine stays warm, a later call finds the base model and the compiler's cache (HOME_DIR).
 # Each row is in $OUT/train-*.json (.md) as soon as it is measured; put those files into benchmarks/results.
 set -u
@@ -39,7 +43,7 @@ case ${1:-} in
   rows) shift && bench --seconds 3 --only "$@" ;;
   tests)
     timeout 300 "$python" -m pytest -q -p no:cacheprovider -k gpu tests/models/test_companions.py tests/models/test_manager.py \
-      tests/diffusion/test_compiler.py tests/diffusion/test_graph.py tests/recipes/test_ranks.py 2>&1 | tail -40
+      tests/diffusion/test_compiler.py tests/diffusion/test_graph.py tests/diffusion/test_saving_memory.py tests/recipes/test_ranks.py 2>&1 | tail -40
     ;;
   rehearse) CUDA_VISIBLE_DEVICES='' bench --short --size tiny ;;
   *) sed -n '2,/^set/p' "$0" | grep '^#'  ;;

@@ -250,11 +250,20 @@ def test_8bit_state_keeps_its_place_in_memory(models: Models, tmp_path: Path) ->
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize(
-    "way", [{"optimizer_in_backward": True}, {"bf16": True, "optimizer_in_backward": True}]
+    "way",
+    [
+        {"optimizer_in_backward": True},
+        {"bf16": True, "optimizer_in_backward": True},
+        {"optimizer": "adamw-8bit", "optimizer_in_backward": True},
+        {"optimizer": "adamw-8bit", "bf16": True, "optimizer_in_backward": True},
+    ],
 )
 def test_on_a_gpu_it_learns_too(models: Models, way: dict[str, Any]) -> None:
     """With a graph where there can be one; its weights are those of plain steps."""
     device, bf16 = torch.device("cuda"), bool(way.get("bf16"))
+    eight_bit = way.get("optimizer") == "adamw-8bit"
+    if eight_bit and (trouble := eight_bit_trouble(device)):
+        pytest.skip(trouble)
     ends = []
     for fast in (True, False):
         with stepping(models, bf16) as (parts, _):
@@ -268,6 +277,7 @@ def test_on_a_gpu_it_learns_too(models: Models, way: dict[str, Any]) -> None:
             )
             for _ in range(5):
                 step.read(runner.launch(given, 1e-3).tolist())
-            assert not fast or bf16 or (isinstance(runner, FastStep) and runner.captured), runner.reason
+            if isinstance(runner, FastStep):
+                assert runner.captured != (bf16 or eight_bit), runner.reason
             ends.append(torch.cat([weight.detach().float().flatten() for weight in step.trained.values()]))
     assert (ends[0] - ends[1]).abs().mean() < 1e-3
