@@ -65,13 +65,13 @@ def main() -> None:
 def usual_rows(cuda: bool, short: bool = False) -> list[Row]:
     """All that this machine can measure: memory is told by CUDA alone, and each process takes a GPU.
 
-    A processor's compiler takes longer than a whole training there, so that is only rehearsed.
+    A processor's compiler takes longer than a whole training there, so that is only rehearsed, as is memory.
     """
     gpus = torch.cuda.device_count() if cuda else 2
     usual = [row for row in ROWS if not row.extra and row.gpus <= gpus]
-    if cuda:
+    if cuda or short:
         return usual
-    return [row for row in usual if row.kind != "memory" and (short or not row.settings.get("compile"))]
+    return [row for row in usual if row.kind != "memory" and not row.settings.get("compile")]
 
 
 def measure(rows: Sequence[Row], place: Place, table: Table, limit_s: float) -> None:

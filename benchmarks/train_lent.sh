@@ -10,6 +10,11 @@
 #   and on any machine, before it costs anything:
 #     bash benchmarks/train_lent.sh rehearse   every row a moment, tiny sizes, CPU
 #
+# The 8-bit state needs bitsandbytes, carried in .whl8 by a later call (both may be too large for one); only CUDA 13.0's
+# library of it is used there, 4 of 43 MB:
+#     pip download --no-deps -d .whl8 bitsandbytes
+#     zip -d .whl8/bitsandbytes-*.whl '*_xpu*' '*_rocm*' '*_cuda11*' '*_cuda12*' '*_cuda132*'
+#
 # As long as the machine stays warm, a later call finds the base model and the compiler's cache (HOME_DIR).
 # Each row is in $OUT/train-*.json (.md) as soon as it is measured; put those files into benchmarks/results.
 set -u
@@ -19,10 +24,9 @@ out=${OUT:-/tmp/dreamgui-bench-out}
 export PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1
 mkdir -p "$out" "$home"
 
-if ls .whl/*.whl > /dev/null 2>&1 && [ ! -d /tmp/site ]; then
-  "$python" -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade --target /tmp/site .whl/*.whl \
-    || exit
-fi
+install() { "$python" -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade --target /tmp/site "$@"; }
+if ls .whl/*.whl > /dev/null 2>&1 && [ ! -d /tmp/site/diffusers ]; then install .whl/*.whl || exit; fi
+if ls .whl8/*.whl > /dev/null 2>&1 && [ ! -d /tmp/site/bitsandbytes ]; then install .whl8/*.whl || exit; fi
 [ -d /tmp/site ] && export PYTHONPATH=/tmp/site
 
 bench() { "$python" -m benchmarks.train --home "$home" --out "$out" "$@" 2>&1 | tee -a "$out/train.log"; }
@@ -39,7 +43,7 @@ case ${1:-} in
   rows) shift && bench --seconds 3 --only "$@" ;;
   tests)
     timeout 300 "$python" -m pytest -q -p no:cacheprovider -k gpu tests/models/test_companions.py tests/models/test_manager.py \
-      tests/diffusion/test_compiler.py tests/diffusion/test_graph.py tests/recipes/test_ranks.py 2>&1 | tail -40
+      tests/diffusion/test_compiler.py tests/diffusion/test_graph.py tests/diffusion/test_saving_memory.py tests/recipes/test_ranks.py 2>&1 | tail -40
     ;;
   rehearse) CUDA_VISIBLE_DEVICES='' bench --short --size tiny ;;
   *) sed -n '2,/^set/p' "$0" | grep '^#'  ;;

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,8 +156,8 @@ def parity(row: Row, place: Place) -> dict[str, Any]:
     rate = job.effective_learning_rate
     with models.train(job.model, lora_settings(job)) as parts:
         lessons = _lessons(place, job, parts)
-        twin = replace(parts, unet=copy.deepcopy(parts.unet))
-        plain = PlainLoop(twin, parts.card.size_px, rate)
+        # A model of its own, as diffusers has it: the one that is lent may compute with less (models/lean.py).
+        plain = PlainLoop(_own_parts(job, models), parts.card.size_px, rate)
         schedule = NoiseSchedule(parts.scheduler_config, parts.device)
         training = TrainingStep(parts.unet, schedule, parts.dtype, StepSettings())
         fast, pairs = FastStep(training), []

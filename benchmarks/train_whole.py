@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -15,7 +15,7 @@ from benchmarks.train_place import Place, until_loss
 from benchmarks.train_rows import Row
 from benchmarks.train_speed import Live, parity, speed
 from dreamgui.errors import BadInput, NotEnoughMemory
-from dreamgui.events import ClassImage, Loss, Note, Saved
+from dreamgui.events import ClassImage, Event, Loss, Note, Saved
 from dreamgui.models.manager import Models
 from dreamgui.recipes import class_drawing
 
@@ -53,27 +53,27 @@ def memory(row: Row, place: Place) -> dict[str, Any]:
     """
     models = Models(place.workspace)
     if models.device.type != "cuda":
-        _steps(row, place, models)
-        return {"value": None, "notes": ["Only CUDA tells how much memory was taken."]}
+        told = _steps(row, place, models)
+        return {"value": None, "notes": ["Only CUDA tells how much memory was taken.", *told]}
     assert row.cap_gb is not None
     total = torch.cuda.get_device_properties(models.device).total_memory
     torch.cuda.set_per_process_memory_fraction(min(1.0, row.cap_gb * 1e9 / total))
     notes = []
     try:
-        _steps(row, place, models)
+        told = _steps(row, place, models)
     except NotEnoughMemory as error:
         notes.append(f"Not within {row.cap_gb:g} GB: {error.what}")
     if notes:
         torch.cuda.set_per_process_memory_fraction(1.0)
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-        _steps(row, place, models)
+        told = _steps(row, place, models)
     return {
         "value": torch.cuda.max_memory_allocated() / 1e9,
         "reserved_gb": torch.cuda.max_memory_reserved() / 1e9,
         "within_cap": not notes,
         "cap_gb": row.cap_gb,
-        "notes": notes,
+        "notes": [*notes, *told],
     }
 
 
@@ -126,11 +126,21 @@ def _speed(place: Place, settings: dict[str, Any], models: Models, seconds: floa
     return found
 
 
-def _steps(row: Row, place: Place, models: Models) -> None:
+def _steps(row: Row, place: Place, models: Models) -> list[str]:
+    """Some steps of a training; what it said, among that what its memory tier has turned on."""
+    told: list[str] = []
     events: Any = place.training(row.settings, models)
-    until_loss(events, 3 if place.short else MEMORY_STEPS)
+    until_loss(_listened(events, told), 3 if place.short else MEMORY_STEPS)
     events.close()
     models.release()
+    return told
+
+
+def _listened(events: Iterator[Event], told: list[str]) -> Iterator[Event]:
+    for event in events:
+        if isinstance(event, Note):
+            told.append(event.text)
+        yield event
 
 
 def since_start() -> float:

@@ -46,6 +46,11 @@ class Services:
                 self._models = Models(self.workspace)
             return self._models
 
+    @property
+    def ready(self) -> bool:
+        """Whether the model manager is there, so that asking for it waits for nothing."""
+        return self._models is not None
+
 
 def gpu_count() -> int:
     """NVIDIA GPUs that this process may use, on Linux, where several can share a training; needs no torch."""

@@ -19,7 +19,10 @@ from benchmarks.train_child import SIGN, measured
 from benchmarks.train_place import Place
 from benchmarks.train_rows import BY_NAME, ROWS, Row
 from benchmarks.train_table import Table, line
-from dreamgui.errors import NotEnoughMemory
+from dreamgui.config import TrainJob
+from dreamgui.errors import BadInput, NotEnoughMemory
+from dreamgui.recipes.memory import SD15_WEIGHTS, Sizes
+from dreamgui.recipes.tiers import Machine, choose
 
 H100 = "NVIDIA H100 80GB HBM3"
 LACKING = {"gradio", "mediapipe", "dlib", "cv2", "controlnet_aux", "face_recognition_models", "pandas"}
@@ -74,10 +77,11 @@ def test_a_tier_is_tried_within_its_cap(place: Place, monkeypatch: pytest.Monkey
     caps: list[float] = []
     tried: list[int] = []
 
-    def steps(*_: Any) -> None:
+    def steps(*_: Any) -> list[str]:
         tried.append(1)
         if len(tried) == 1:
             raise NotEnoughMemory("The card ran out of memory.", "Use less.")
+        return ["What the tier turned on."]
 
     class OnACard:
         device = torch.device("cuda")
@@ -97,9 +101,26 @@ def test_a_tier_is_tried_within_its_cap(place: Place, monkeypatch: pytest.Monkey
     found = train_whole.memory(replace(BY_NAME["memory-unet-least"], settings={}), place)
     assert caps == [pytest.approx(6 / 80), 1.0] and len(tried) == 2
     assert found["value"] == 9 and found["within_cap"] is False
-    assert "Not within 6 GB" in found["notes"][0]
+    assert "Not within 6 GB" in found["notes"][0] and "turned on" in found["notes"][1]
     again = train_whole.memory(BY_NAME["memory-unet"], place)
-    assert again["within_cap"] is True and again["notes"] == []
+    assert again["within_cap"] is True and len(again["notes"]) == 1
+
+
+def test_rows_turn_on_what_they_are_named_for() -> None:
+    """On an H100, by the estimate: what is exact stays so, and each tier is within its cap."""
+    card = Machine("cuda", int(80e9), "bfloat16", "")
+    for row in ROWS:
+        capped = replace(card, free_bytes=int((row.cap_gb or 80) * 1e9))
+        choice = choose(TrainJob.model_validate(row.settings), capped, Sizes(SD15_WEIGHTS, 512))
+        tier = row.settings["memory_tier"]
+        if tier == "none":
+            assert choice.job.optimizer == "adamw" and not choice.job.bf16_weights and not choice.told
+        assert (row.kind == "memory") == (row.cap_gb is not None)
+        if row.cap_gb and tier != "least":
+            assert choice.need_bytes < row.cap_gb * 1e9, row.name
+    without = replace(card, eight_bit="There is no bitsandbytes (pip install bitsandbytes).")
+    with pytest.raises(BadInput, match="pip install bitsandbytes"):
+        choose(TrainJob.model_validate(BY_NAME["memory-unet-8bit"].settings), without, Sizes(1, 512))
 
 
 def test_rows_are_measured_where_only_what_a_training_needs_is_installed(

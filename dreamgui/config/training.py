@@ -11,6 +11,7 @@ from dreamgui.config.fields import (
     JobConfig,
     Lines,
     LoraTargets,
+    MemoryTier,
     Method,
     OptimizerName,
     OptionalFolder,
@@ -89,8 +90,19 @@ class TrainSettings(JobConfig):
         None, "Min-SNR gamma (5 is usual; empty: off)", gt=0, le=100, fold=True, allow_inf_nan=False
     )
     max_grad_norm: float = knob(1.0, "Clip the gradient norm at", gt=0, le=1000, fold=True)
+    memory_tier: MemoryTier = knob(
+        "auto",
+        "Memory to get by with: turns on what saves enough (auto: what the card has free; none: nothing)",
+        fold=True,
+    )
     gradient_checkpointing: bool = knob(
         False, "Save memory: compute parts of the forward pass twice", fold=True
+    )
+    optimizer_in_backward: bool = knob(
+        False, "Save memory: move each weight as soon as its gradient is there, then drop it", fold=True
+    )
+    bf16_weights: bool = knob(
+        False, "Save memory: the UNet's weights in bf16, rounded up or down by chance", fold=True
     )
     compile: bool = knob(False, "Compile the model: a slow first step, then faster ones", fold=True)
     ema_decay: float | None = knob(

@@ -58,10 +58,10 @@ class Checkpoint:
             Damaged: the checkpoint is of other weights, or was made with another optimizer.
         """
         weights = self._of("weight")
-        shapes = {name: weight.shape for name, weight in training.trained.items()}
+        forms = {name: (weight.shape, weight.dtype) for name, weight in training.trained.items()}
         averaged = "updates" in self.numbers
         made_with = self.numbers["name"], averaged
-        if {name: value.shape for name, value in weights.items()} != shapes or made_with != (
+        if {name: (value.shape, value.dtype) for name, value in weights.items()} != forms or made_with != (
             training.settings.optimizer,
             training.average is not None,
         ):

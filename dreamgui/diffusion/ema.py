@@ -16,7 +16,7 @@ class Average:
     (as TensorFlow's ExponentialMovingAverage does, and after it diffusers).
 
     Attributes:
-        weights: the average, by the weights' names, in their format and on their device.
+        weights: the average, by the weights' names, in fp32 and on their device.
         updates: how many steps it has seen.
     """
 
@@ -24,7 +24,9 @@ class Average:
         self._trained = trained
         self._decay = decay
         self.updates = 0
-        self.weights: dict[str, Tensor] = {name: weight.detach().clone() for name, weight in trained.items()}
+        self.weights: dict[str, Tensor] = {
+            name: weight.detach().to(torch.float32, copy=True) for name, weight in trained.items()
+        }
 
     @torch.no_grad()
     def update(self) -> None:
@@ -32,7 +34,11 @@ class Average:
         self.updates += 1
         decay = min(self._decay, (1 + self.updates) / (10 + self.updates))
         weights = [weight.detach() for weight in self._trained.values()]
-        torch._foreach_lerp_(list(self.weights.values()), weights, 1 - decay)
+        if all(weight.dtype == torch.float32 for weight in weights):
+            torch._foreach_lerp_(list(self.weights.values()), weights, 1 - decay)
+            return
+        for average, weight in zip(self.weights.values(), weights, strict=True):
+            average.lerp_(weight.float(), 1 - decay)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

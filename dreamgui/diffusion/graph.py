@@ -117,7 +117,7 @@ class FastStep:
     def _give_up(self, reason: str) -> None:
         self.reason, self._graph, self._inputs = reason, None, None
         self._measured = torch.empty(0)
-        self.training.optimizer.zero_grad(set_to_none=True)
+        self.training.forget()
         torch.cuda.synchronize()
 
 
@@ -128,6 +128,8 @@ def _impossible(training: TrainingStep) -> str:
         return f"{training.device.type.upper()} has no CUDA graphs."
     if name != "adamw":
         return f"Steps run without a CUDA graph: the optimizer {name!r} decides on the processor."
+    if any(weight.dtype == torch.bfloat16 for weight in training.trained.values()):
+        return "Steps run without a CUDA graph: weights in bf16 are rounded by chance, which it would repeat."
     if training.scaler.is_enabled():
         return "Steps run without a CUDA graph: fp16's loss scaling is looked at after every step."
     return ""

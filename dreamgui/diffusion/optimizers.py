@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dreamgui.config import OptimizerName
+from dreamgui.diffusion.rounding import RoundedAdamW, rounded
 from dreamgui.errors import BadInput, Damaged
 
 Groups = Sequence[Sequence[nn.Parameter]]
@@ -20,8 +21,10 @@ _SET_EVERY_STEP = {"lr", "capturable"}
 _PACKAGES = {"adamw-8bit": "bitsandbytes", "prodigy": "prodigyopt", "schedule-free": "schedulefree"}
 
 
-def make_optimizer(name: OptimizerName, groups: Groups) -> torch.optim.Optimizer:
+def make_optimizer(name: OptimizerName, groups: Groups, seed: int = 0) -> torch.optim.Optimizer:
     """An optimizer over groups of weights, each with its own learning rate, which is 0 until it is set.
+
+    Weights in bf16 are rounded by chance, which follows from ``seed``: see :mod:`dreamgui.diffusion.rounding`.
 
     - ``adamw``: with the settings of diffusers' DreamBooth script, in one fused pass where the device has it
     - ``adamw-8bit``: its state in a quarter of the memory (Dettmers et al. 2021,
@@ -34,7 +37,25 @@ def make_optimizer(name: OptimizerName, groups: Groups) -> torch.optim.Optimizer
         BadInput: its library isn't installed, or doesn't work on this device.
     """
     parameters = [{"params": list(group), "lr": 0.0} for group in groups]
-    return _MAKERS[name](parameters, groups[0][0].device)
+    first = groups[0][0]
+    if first.dtype == torch.bfloat16:
+        return _rounded(name, parameters, seed)
+    return _MAKERS[name](parameters, first.device)
+
+
+def eight_bit_trouble(device: torch.device) -> str:
+    """Why ``adamw-8bit`` can't be had on this device, as a sentence; empty where it works: it is tried."""
+    try:
+        library = import_module(_PACKAGES["adamw-8bit"])
+        weight = nn.Parameter(torch.ones(64, 64, device=device))
+        weight.grad = torch.ones_like(weight)
+        library.optim.AdamW8bit([weight], lr=0.5).step()
+    except ImportError as error:
+        return f"The package bitsandbytes can't be imported: {error} (pip install bitsandbytes)."
+    except (OSError, RuntimeError, AttributeError, NotImplementedError, ValueError) as error:
+        return f"bitsandbytes doesn't work on this device: {str(error).splitlines()[0]}"
+    moved = bool(torch.all(weight < 1))
+    return "" if moved else "bitsandbytes moves no weights on this device."
 
 
 def _adamw(parameters: list[Any], device: torch.device) -> torch.optim.Optimizer:
@@ -44,13 +65,17 @@ def _adamw(parameters: list[Any], device: torch.device) -> torch.optim.Optimizer
 
 
 def _adamw_8bit(parameters: list[Any], device: torch.device) -> torch.optim.Optimizer:
-    library = _library("adamw-8bit")
-    if device.type != "cuda":
-        raise BadInput(
-            f"The optimizer 'adamw-8bit' needs an NVIDIA card; this training runs on {device.type!r}.",
-            "Choose adamw.",
-        )
-    return library.optim.AdamW8bit(parameters, betas=BETAS, eps=1e-8, weight_decay=WEIGHT_DECAY)
+    kind = _library("adamw-8bit").optim.AdamW8bit
+    return kind(parameters, betas=BETAS, eps=1e-8, weight_decay=WEIGHT_DECAY)
+
+
+def _rounded(name: OptimizerName, parameters: list[Any], seed: int) -> torch.optim.Optimizer:
+    settings: dict[str, Any] = {"betas": BETAS, "eps": 1e-8, "weight_decay": WEIGHT_DECAY, "seed": seed}
+    if name == "adamw":
+        return RoundedAdamW(parameters, **settings)
+    if name == "adamw-8bit":
+        return rounded(_library(name).optim.AdamW8bit)(parameters, **settings)
+    raise BadInput(f"The optimizer {name!r} can't round weights in bf16.", "Choose adamw or adamw-8bit.")
 
 
 def _prodigy(parameters: list[Any], device: torch.device) -> torch.optim.Optimizer:
@@ -87,9 +112,9 @@ def _library(name: OptimizerName) -> Any:
 
 
 def state_tensors(optimizer: torch.optim.Optimizer, names: Mapping[Tensor, str]) -> dict[str, Tensor]:
-    """The optimizer's tensors, as ``NAME/FIELD``."""
+    """The optimizer's tensors, as ``NAME/FIELD``; small ones are copies, as bitsandbytes' weights share some."""
     return {
-        f"{names[weight]}/{field}": value.contiguous()
+        f"{names[weight]}/{field}": value.contiguous() if value.shape == weight.shape else value.clone()
         for weight, fields in optimizer.state.items()
         for field, value in fields.items()
         if isinstance(value, Tensor)
@@ -137,7 +162,8 @@ def _is_plain(value: Any) -> bool:
 
 
 def _like(value: Tensor, weight: Tensor) -> Tensor:
-    """On the weight's device and, where as large, in its memory format, as the fused optimizer expects."""
-    if value.shape != weight.shape or value.dtype != weight.dtype:
+    """On the weight's device and, where as large, in its memory format: the fused optimizer expects it so, and
+    bitsandbytes pairs weights with its state by their places in memory."""
+    if value.shape != weight.shape:
         return value.to(weight.device)
-    return torch.empty_like(weight, requires_grad=False).copy_(value)
+    return torch.empty_like(weight, dtype=value.dtype, requires_grad=False).copy_(value)

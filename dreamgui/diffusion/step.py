@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 from dreamgui.config import OptimizerName
 from dreamgui.diffusion.batches import Batch
 from dreamgui.diffusion.ema import Average
+from dreamgui.diffusion.in_backward import InBackward
 from dreamgui.diffusion.loss import Losses, dreambooth_loss
 from dreamgui.diffusion.optimizers import make_optimizer
 from dreamgui.diffusion.sample import compute_format
@@ -22,6 +23,7 @@ from dreamgui.diffusion.schedule import NoiseSchedule
 from dreamgui.errors import TrainingFailed
 
 TEXT = "text_encoder."
+_WHOLE = {torch.float32: torch.int32, torch.bfloat16: torch.int16}
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,16 @@ class StepSettings:
     max_grad_norm: float = 1.0
     accumulate: int = 1
     ema_decay: float | None = None
+    optimizer_in_backward: bool = False
+    seed: int = 0
 
 
 class TrainingStep:
     """Forward, backward, clip, optimizer, average.
 
     Attributes:
-        trained: the weights that learn, fp32, by their names in the UNet, a text encoder's with
-            ``text_encoder.`` in front.
+        trained: the weights that learn, fp32 or all of them bf16, by their names in the UNet, a text
+            encoder's with ``text_encoder.`` in front.
         optimizer: over them; the text encoder's are its second group.
         scaler: loss scaling, at work only where the compute format is fp16.
         average: of the weights, or None.
@@ -76,12 +80,19 @@ class TrainingStep:
         image, text = _learning(unet), _learning(text_encoder, TEXT)
         self.trained: dict[str, nn.Parameter] = image | text
         groups = [list(group.values()) for group in (image, text) if group]
-        self.optimizer = make_optimizer(self.settings.optimizer, groups)
+        self.optimizer = make_optimizer(self.settings.optimizer, groups, self.settings.seed)
         self.device = groups[0][0].device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype == torch.float16)
         decay = self.settings.ema_decay
         self.average = Average(self.trained, decay) if decay else None
         self._compute = dtype, self.device
+        # AdamW, fused or rounded, clips on its way and leaves a broken step out, by loss scaling's hooks.
+        self._scales = self.settings.optimizer == "adamw" and self.device.type in ("cpu", "cuda")
+        self._in_backward = (
+            InBackward(self.optimizer, self.settings.max_grad_norm, self._scales)
+            if self.settings.optimizer_in_backward
+            else None
+        )
 
     def __call__(self, batch: Batch, learning_rate: float, text_learning_rate: float = 0.0) -> StepReport:
         """Learn from one batch and wait for its numbers; raises as :meth:`read` does."""
@@ -122,9 +133,15 @@ class TrainingStep:
     def learn(self, batch: Batch) -> Tensor:
         """The part of :meth:`launch` that a CUDA graph can hold: nothing in it depends on a step's number."""
         losses = self._backward(batch)
-        norm = self._update()
+        norm = self._in_backward.norm() if self._in_backward else self._update()
         self.optimizer.zero_grad(set_to_none=True)
         return torch.cat([norm.detach().view(1), losses])
+
+    def forget(self) -> None:
+        """What a step has left that broke off half-way."""
+        self.optimizer.zero_grad(set_to_none=True)
+        if self._in_backward:
+            self._in_backward.forget()
 
     def after(self) -> None:
         """What follows a step: the weights' average."""
@@ -135,7 +152,8 @@ class TrainingStep:
         """What :meth:`launch` measured.
 
         Raises:
-            TrainingFailed: loss or gradient is not a number; that step has changed no weight.
+            TrainingFailed: loss or gradient is not a number; that step has changed no weight (with the optimizer
+            in the backward pass: none whose gradient wasn't a number).
         """
         norm, instance, *prior = measured
         overflow = self.scaler.is_enabled() and not math.isfinite(norm)
@@ -154,8 +172,10 @@ class TrainingStep:
             text = batch.text
             if self.text_learns and self._text_encoder is not None:
                 text = self._text_encoder(batch.tokens)[0]
+            # Under autocast the UNet would cast them itself; a UNet in bf16 runs without.
+            given, told = noisy.to(self._compute[0]), text.to(self._compute[0])
             unet = self.compiled if self.compiled is not None and torch.is_grad_enabled() else self.unet
-            prediction = unet(noisy, batch.timesteps, text, return_dict=False)[0]
+            prediction = unet(given, batch.timesteps, told, return_dict=False)[0]
         return dreambooth_loss(
             prediction, batch, self.schedule, self.settings.prior_weight, self.settings.min_snr_gamma
         )
@@ -193,7 +213,7 @@ class TrainingStep:
 
     def fingerprint(self) -> Tensor:
         """A whole number a weight tensor, on the device, that changes when a weight does."""
-        return torch.stack([w.detach().view(torch.int32).sum() for w in self.trained.values()])
+        return torch.stack([w.detach().view(_WHOLE[w.dtype]).sum() for w in self.trained.values()])
 
     def _backward(self, batch: Batch) -> Tensor:
         """Add up the gradients of the batch's parts; the mean losses (instance, and prior where there is)."""
@@ -214,7 +234,7 @@ class TrainingStep:
             self.scaler.step(self.optimizer)
             self.scaler.update()
             return norm
-        if self.settings.optimizer == "adamw" and self.device.type in ("cpu", "cuda"):
+        if self._scales:
             return self._fused_update()
         norm = self._clip()
         if math.isfinite(norm.item()):
@@ -222,7 +242,6 @@ class TrainingStep:
         return norm
 
     def _fused_update(self) -> Tensor:
-        """The fused AdamW clips on its way and leaves a broken step out, by loss scaling's hooks."""
         norm = nn.utils.get_total_norm(self._gradients(), foreach=True)
         optimizer: Any = self.optimizer
         optimizer.grad_scale = (norm / self.settings.max_grad_norm).clamp(min=1.0)

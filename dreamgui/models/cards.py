@@ -56,7 +56,8 @@ class ModelCard(Card):
 
 class RunCard(Card):
     """``runs/NAME/run.json``. ``rank`` and ``alpha`` are None for a full UNet; ``loss`` is the last steps'
-    mean and ``validation`` the last loss on held-out photographs; ``job`` is the TrainJob as JSON."""
+    mean and ``validation`` the last loss on held-out photographs; ``job`` is the TrainJob as JSON, as it was asked for, and ``memory`` the settings that its memory tier
+    turned on."""
 
     name: str
     kind: Method
@@ -72,6 +73,7 @@ class RunCard(Card):
     loss: float | None = None
     validation: float | None = None
     job: dict[str, Any] = {}
+    memory: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)

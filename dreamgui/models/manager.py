@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,22 +16,22 @@ from dreamgui.models import loading, lora_files
 from dreamgui.models.cards import ModelCard, ModelSpec
 from dreamgui.models.catalog import UNET_FILE, Catalog
 from dreamgui.models.companions import Companions
+from dreamgui.models.device import (
+    choose_device,
+    device_name,
+    give_back_memory,
+    is_out_of_memory,
+    memory_bytes,
+    train_dtype,
+)
 from dreamgui.models.fetch import sweep
+from dreamgui.models.lean import keep_less
 from dreamgui.models.loading import Parts
 from dreamgui.models.lora_files import LoraSettings
 from dreamgui.models.text_encoders import TEXT_FOLDER, add_text_lora, attach_text_lora
 from dreamgui.workspace import Workspace
 
-# What PyTorch says on the CPU, on Apple's GPU, and for the libraries on CUDA.
-_SHORT_OF_MEMORY = ("not enough memory", "MPS backend out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 __all__ = ["LoraSettings", "Models", "Parts", "choose_device"]
-
-
-def choose_device() -> torch.device:
-    """CUDA, else Apple's MPS, else the CPU."""
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 @dataclass
@@ -62,7 +60,7 @@ class Models:
         sweep(workspace)
         self.device = device or choose_device()
         self.dtype = torch.float32 if self.device.type == "cpu" else torch.float16
-        self.train_dtype = _train_dtype(self.device)
+        self.train_dtype = train_dtype(self.device)
         self._turn = threading.Lock()
         self._owner: int | None = None
         self._in_use = ""
@@ -95,13 +93,18 @@ class Models:
 
     @contextmanager
     def train(
-        self, base: str, lora: LoraSettings | None = None, text_encoder: bool = False
+        self,
+        base: str,
+        lora: LoraSettings | None = None,
+        text_encoder: bool = False,
+        bf16_weights: bool = False,
     ) -> Iterator[Parts]:
         """Lend a model for training; the trained UNet is a copy and is gone after the block.
 
         Without ``lora`` the whole UNet is fp32 and requires a gradient. With it the UNet is frozen in
         ``train_dtype`` and only the adapter's fp32 weights require a gradient. With ``text_encoder`` the same
-        goes for the text encoder, which is then a copy as well, while the base's rests.
+        goes for the text encoder, which is then a copy as well, while the base's rests. ``bf16_weights``: the
+        whole UNet is bf16 in place of fp32, and computes in it.
 
         Raises:
             UnknownName, Damaged: the base isn't there or can't be read.
@@ -110,14 +113,17 @@ class Models:
         with self._my_turn(f"{base} (training)"):
             loaded = self._ready(base, with_unet=False)
             self._drop_unet(loaded)
-            dtype = self.train_dtype if lora else torch.float32
+            compute = torch.bfloat16 if bf16_weights else self.train_dtype
+            dtype = compute if lora or bf16_weights else torch.float32
             unet = loading.load_unet(loaded.folder, self.device, dtype)
             if lora:
                 lora_files.add_lora(unet, lora)
+                if not lora.dora:
+                    keep_less(unet)
             else:
                 unet.requires_grad_(True)
             unet.train()
-            parts = _with(loaded.parts, unet=unet, dtype=self.train_dtype)
+            parts = _with(loaded.parts, unet=unet, dtype=compute)
             if text_encoder:
                 Companions([parts.text_encoder], self.device).rest()
                 parts.text_encoder = self._learning_text_encoder(loaded.folder, lora)
@@ -128,7 +134,7 @@ class Models:
                 # The borrower may still hold these parts; without the reference the memory comes back at
                 # once.
                 del unet, parts
-                _give_back_memory()
+                give_back_memory()
 
     @contextmanager
     def elsewhere(self, what: str) -> Iterator[None]:
@@ -145,9 +151,9 @@ class Models:
     def status(self) -> dict[str, Any]:
         """For the page: device, loaded base and ControlNet, who uses it, memory in bytes. Never waits."""
         base, controlnet = self._base, self._controlnet
-        used, total = _memory_bytes(self.device)
+        used, total = memory_bytes(self.device)
         return {
-            "device": _device_name(self.device),
+            "device": device_name(self.device),
             "dtype": str(self.dtype).removeprefix("torch."),
             "base": base.parts.card.name if base else "",
             "controlnet": controlnet[1] if controlnet else "",
@@ -170,7 +176,7 @@ class Models:
                 self._forget()
                 # Its traceback would keep the borrower's tensors alive.
                 raise NotEnoughMemory(
-                    f"{_device_name(self.device)} ran out of memory: {str(error).splitlines()[0]}",
+                    f"{device_name(self.device)} ran out of memory: {str(error).splitlines()[0]}",
                     "Use a smaller batch, a LoRA in place of the full UNet, or smaller pictures.",
                 ) from error.with_traceback(None)
             finally:
@@ -256,54 +262,18 @@ class Models:
             unet.to("meta")
         base.has_unet = False
         self._controlnet = None
-        _give_back_memory()
+        give_back_memory()
 
     def _forget(self) -> None:
         self._base = self._controlnet = None
-        _give_back_memory()
-
-
-def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error of PyTorch's says that memory was short; only CUDA's has a class of its own."""
-    return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _SHORT_OF_MEMORY)
+        give_back_memory()
 
 
 def _with(parts: Parts, **changes: Any) -> Parts:
     return Parts(**{**vars(parts), **changes})
 
 
-def _train_dtype(device: torch.device) -> torch.dtype:
-    if device.type != "cuda":
-        return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-
-
 def _stamp(folder: Path) -> tuple[int, int]:
     """Tells a model that was converted anew under its old name."""
     path = folder / UNET_FILE
     return (path.stat().st_mtime_ns, path.stat().st_size) if path.is_file() else (0, 0)
-
-
-def _give_back_memory() -> None:
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return "Apple GPU" if device.type == "mps" else f"CPU, {os.cpu_count()} cores"
-
-
-def _memory_bytes(device: torch.device) -> tuple[int, int]:
-    """Used and total memory of the device; on the CPU that of the whole machine, as far as it says so."""
-    if device.type == "cuda":
-        free, total = torch.cuda.mem_get_info(device)
-        return total - free, total
-    if device.type == "mps":
-        return torch.mps.driver_allocated_memory(), torch.mps.recommended_max_memory()
-    import psutil
-
-    memory = psutil.virtual_memory()
-    return memory.total - memory.available, memory.total

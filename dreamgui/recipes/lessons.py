@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from dreamgui.config import TrainSettings
 from dreamgui.data.dataset import Dataset
 from dreamgui.diffusion.batches import Batch, make_batch, validation_batches
 from dreamgui.diffusion.latents import EncodedPictures, Picture, encode_pictures
+from dreamgui.diffusion.sample import PICTURE_BYTES
 from dreamgui.errors import NotEnoughPhotos
 from dreamgui.events import Event, Progress
+from dreamgui.models.companions import Companions
+from dreamgui.models.device import free_bytes
 
 if TYPE_CHECKING:
     from dreamgui.models.manager import Parts
@@ -94,10 +100,28 @@ def photographs(dataset: Dataset, job: TrainSettings) -> Material:
 
 def encode(parts: Parts, job: TrainSettings, material: Material) -> Generator[Event, None, Lessons]:
     """Encode everything once; what was encoded is kept beside the pictures for the next run."""
-    instance = yield from _encoded(parts, material.instance, job.face_weight)
-    prior = (yield from _encoded(parts, material.prior)) if material.prior else None
-    held_out = (yield from _encoded(parts, material.held_out)) if material.held_out else None
+    with _room_to_encode(parts):
+        instance = yield from _encoded(parts, material.instance, job.face_weight)
+        prior = (yield from _encoded(parts, material.prior)) if material.prior else None
+        held_out = (yield from _encoded(parts, material.held_out)) if material.held_out else None
     return Lessons(job, instance, prior, held_out)
+
+
+@contextmanager
+def _room_to_encode(parts: Parts) -> Iterator[None]:
+    """Where memory is tight the UNet leaves meanwhile, lest encoding be the peak of a small training."""
+    unet = Companions([parts.unet], parts.device)
+    if _is_tight(parts.device):
+        unet.rest()
+    try:
+        yield
+    finally:
+        if unet.resting:
+            unet.wake()
+
+
+def _is_tight(device: torch.device) -> bool:
+    return device.type == "cuda" and free_bytes(device) < 2 * PICTURE_BYTES
 
 
 def _encoded(

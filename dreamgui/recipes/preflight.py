@@ -23,6 +23,7 @@ from dreamgui.errors import NotEnoughMemory
 from dreamgui.events import Event, Note, Progress, Score
 from dreamgui.recipes.drawn import drawn
 from dreamgui.recipes.lessons import photographs
+from dreamgui.recipes.tiers import fitted
 from dreamgui.recipes.train import SAMPLE_STEPS, lora_settings, smaller
 from dreamgui.workspace import Workspace
 
@@ -61,13 +62,18 @@ def preflight(job: PreflightJob, workspace: Workspace, models: Models) -> Iterat
     """
     models.catalog.card(job.model)
     material = photographs(Dataset.load(workspace.find("datasets", job.dataset)), job)
+    choice = fitted(job, models)
+    assert isinstance(choice.job, PreflightJob)
+    job = choice.job
+    if choice.told:
+        yield Note(choice.told)
     yield Progress(LABEL, 0, STEPS + 1)
     try:
-        with models.train(job.model, lora_settings(job), job.train_text_encoder) as parts:
+        with models.train(job.model, lora_settings(job), job.train_text_encoder, job.bf16_weights) as parts:
             found = yield from _measured(job, parts, models, workspace.compiled)
             del parts
     except NotEnoughMemory as error:
-        raise NotEnoughMemory(error.what, smaller(job)) from None
+        raise NotEnoughMemory(error.what, smaller(job, choice.tighter)) from None
     disk_bytes = found.file_bytes + (job.keep_checkpoints + 2) * found.checkpoint_bytes
     workspace.require_space(disk_bytes)
     class_count = (job.class_count or 10 * len(material.instance)) if job.prior_preservation else 0

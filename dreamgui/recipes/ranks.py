@@ -52,7 +52,8 @@ def main(folder: Path) -> None:
     if not state.is_main_process:
         plan = _watching(plan, folder)
     models = Models(plan.workspace, state.device)
-    with models.train(plan.job.model, lora_settings(plan.job), plan.job.train_text_encoder) as parts:
+    job = plan.job
+    with models.train(job.model, lora_settings(job), job.train_text_encoder, job.bf16_weights) as parts:
         for number, event in enumerate(_trained(plan, parts, state, folder)):
             if state.is_main_process:
                 _tell(folder, event, number)

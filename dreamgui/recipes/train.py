@@ -23,13 +23,14 @@ from dreamgui.diffusion.text import cut_off_notes
 from dreamgui.errors import NotEnoughMemory, StopRequested
 from dreamgui.events import Begun, Event, Note, Progress, Sampled, Saved
 from dreamgui.models.catalog import UNET_FILE
+from dreamgui.models.device import is_out_of_memory
 from dreamgui.models.lora_files import LoraSettings
-from dreamgui.models.manager import is_out_of_memory
 from dreamgui.recipes.class_images import class_images, class_job
 from dreamgui.recipes.drawn import drawn
 from dreamgui.recipes.launch import Plan, require_shareable, train_together
 from dreamgui.recipes.lessons import Material, encode, photographs
 from dreamgui.recipes.loss_log import Board, LossLog
+from dreamgui.recipes.tiers import fitted
 from dreamgui.recipes.trained_run import TrainedRun
 from dreamgui.recipes.wishes import SAMPLE, SAVE, Wishes
 from dreamgui.workspace import Workspace
@@ -51,7 +52,8 @@ def train(job: TrainJob, workspace: Workspace, models: Models) -> Iterator[Event
         UnknownName: there is no such base, data set or run.
         NotEnoughPhotos: the data set has less than three pictures.
         NotEnoughDisk, NotEnoughMemory: said before anything is lost.
-        BadInput: what an optimizer or TensorBoard needs isn't installed, or the processes can't share a step.
+        BadInput: what an optimizer or TensorBoard needs isn't installed, the processes can't share a step, or
+            ways to save memory can't go together.
         TrainingFailed: the loss is no longer a number; the last checkpoint stays.
     """
     if job.processes > 1:
@@ -61,6 +63,11 @@ def train(job: TrainJob, workspace: Workspace, models: Models) -> Iterator[Event
     material = photographs(dataset, job)
     run = TrainedRun.resumed(job, workspace, models.catalog) if job.resume else TrainedRun.new(job, workspace)
     run.require_space(workspace, models.catalog.folder(job.model) / UNET_FILE)
+    # From here on the job is what its memory tier makes of it; the run's card keeps what was asked for.
+    choice = fitted(job, models, run.begun)
+    job, run.memory = choice.job, choice.settings
+    if choice.told:
+        yield Note(choice.told)
     if dataset.size_px < card.size_px:
         yield Note(f"The crops of {dataset.size_px} pixels are enlarged to the base model's {card.size_px}.")
 
@@ -74,12 +81,14 @@ def train(job: TrainJob, workspace: Workspace, models: Models) -> Iterator[Event
         if job.processes > 1:
             yield from train_together(Plan(job, run, material, workspace, models.device.type), models)
         else:
-            with models.train(job.model, lora_settings(job), job.train_text_encoder) as parts:
+            with models.train(
+                job.model, lora_settings(job), job.train_text_encoder, job.bf16_weights
+            ) as parts:
                 yield from learn(job, parts, run, material)
                 # Without this reference the manager gets the memory back at once.
                 del parts
     except NotEnoughMemory as error:
-        raise NotEnoughMemory(error.what, smaller(job)) from None
+        raise NotEnoughMemory(error.what, smaller(job, choice.tighter)) from None
     yield Saved("run", run.name, run.folder)
 
 
@@ -223,13 +232,17 @@ def _samples(parts: Parts, training: TrainingStep, job: TrainJob, step: int) -> 
     return False
 
 
-def smaller(job: TrainJob) -> str:
-    """What to change when memory was short, the least harm first."""
+def smaller(job: TrainJob, tier: str = "") -> str:
+    """What to change when memory was short, the least harm first; ``tier``: how to use the next memory tier."""
     half, sums = job.batch_size // 2, job.accumulate * 2
-    if half and half % job.processes == 0:
+    if half and half % job.processes == 0 and not job.optimizer_in_backward:
         return f"Set the batch to {half} and add up {sums} batches: it learns the same in less memory."
     if not job.gradient_checkpointing:
         return "Turn gradient checkpointing on: it learns the same, more slowly, in less memory."
+    if tier:
+        return tier
+    if job.batch_size > job.processes:
+        return f"Set the batch to {half}."
     if job.train_text_encoder:
         return "Leave the text encoder as it is."
     if job.ema_decay:

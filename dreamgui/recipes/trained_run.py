@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dreamgui.diffusion.step import TrainingStep
     from dreamgui.models.manager import Parts
 
-_FIXED = ("model", "dataset", "method", "train_text_encoder", "optimizer", "ema_decay")
+_FIXED = ("model", "dataset", "method", "train_text_encoder", "optimizer", "ema_decay", "bf16_weights")
 _FIXED_LORA = (*_FIXED, "rank", "effective_alpha", "lora_targets", "dora")
 """What can't change between the parts of one run."""
 
@@ -34,7 +34,9 @@ class TrainedRun:
         checkpoints: those in it.
         usable: whether it was stopped before, and has weights that can be drawn with.
         compiler_cache: where the workspace keeps what torch.compile made.
-        job: the job that trains it, with the run's name filled in.
+        job: the job that trains it as it was asked for, with the run's name filled in.
+        memory: the settings that its memory tier has turned on.
+        begun: with which settings it was begun, the memory tier's among them; None for a new one.
     """
 
     def __init__(self, name: str, job: TrainJob, workspace: Workspace) -> None:
@@ -44,6 +46,8 @@ class TrainedRun:
         self.checkpoints = Checkpoints(self.folder / "checkpoints")
         self.compiler_cache = workspace.compiled
         self.usable = False
+        self.memory: dict[str, Any] = {}
+        self.begun: TrainJob | None = None
 
     @classmethod
     def new(cls, job: TrainJob, workspace: Workspace) -> TrainedRun:
@@ -73,6 +77,7 @@ class TrainedRun:
                 f"The run {card.name!r} was begun with another {', '.join(changed)}.",
                 "Resume it with the settings it has, or start a new run.",
             )
+        run.begun = TrainJob.model_validate({**card.job, **card.memory})
         return run
 
     @property
@@ -177,6 +182,7 @@ class TrainedRun:
             file_bytes=file_bytes,
             finished=finished,
             job=self.settings,
+            memory=self.memory,
         )
 
 

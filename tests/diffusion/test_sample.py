@@ -86,3 +86,21 @@ def test_the_end_of_a_long_prompt_is_named(parts: Parts) -> None:
     assert len(notes) == 1 and "77" in notes[0]
     embeddings = encode_prompts(parts.text_encoder, parts.tokenizer, [short, long])
     assert [tuple(each.shape) for each in embeddings.values()] == [(1, 77, 32)] * 2
+
+
+@pytest.mark.parametrize(
+    ("free", "share", "allocated", "count"),
+    [(60e9, 1.0, 2e9, 8), (3e9, 1.0, 2e9, 5), (60e9, 0.05, 2e9, 3), (0.1e9, 1.0, 2e9, 1)],
+)
+def test_as_many_pictures_at_once_as_there_is_room(
+    monkeypatch: pytest.MonkeyPatch, free: float, share: float, allocated: float, count: int
+) -> None:
+    """A card is simulated; a process may be allowed a share of it only."""
+    for name, value in (
+        ("mem_get_info", (int(free), int(80e9))),
+        ("memory_reserved", int(allocated)),
+        ("memory_allocated", int(allocated)),
+        ("get_per_process_memory_fraction", share),
+    ):
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    assert sample.pictures_at_once(torch.device("cuda"), 512, 512) == count

@@ -157,6 +157,7 @@ def test_an_optimizer_that_is_not_there_is_named(trained: Parts, monkeypatch: py
         monkeypatch.setitem(sys.modules, package, None)
         with pytest.raises(BadInput, match=f"pip install {package}"):
             training(trained, optimizer=name)
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     with pytest.raises(BadInput, match="adamw"):
         training(trained, optimizer="adamw-8bit")
 

@@ -148,9 +148,13 @@ def test_train_with_the_page_closed_and_opened_again(browser: Browser, server: S
 def test_one_step_is_tried_before(page: Page) -> None:
     tab(page, "Train")
     prefilled(page)
+    page.locator("#train-more").get_by_text("More settings").click()
+    page.locator("#train-memory-tier").get_by_role("radio", name="least").click()
+    expect(page.locator("#train-memory")).to_contain_text("tier least")
     page.locator("#preflight-section").get_by_text("Try one step first").click()
     page.locator("#preflight-start").click()
     done(page, "preflight")
+    expect(page.locator("#preflight-progress")).to_contain_text("tier least")
     expect(page.locator("#preflight-progress")).to_contain_text("It fits.")
 
 

@@ -131,7 +131,10 @@ def test_a_failing_point_is_named_and_the_rest_goes_on(
     assert retried["grid-r2-lr0.001"]["loss"] and retried["grid-r4-lr0.001"] == found["grid-r4-lr0.001"]
 
 
-def test_all_points_failing_is_a_failure(workspace: Workspace, models: Models) -> None:
+def test_all_points_failing_is_a_failure(
+    workspace: Workspace, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dreamgui.recipes.tiers._eight_bit", lambda device: "It isn't installed.")
     with pytest.raises(BadInput, match="adamw-8bit"):
         list(sweep(job(optimizer="adamw-8bit"), workspace, models))
     with pytest.raises(UnknownName):

@@ -13,7 +13,10 @@ import torch
 from dreamgui.config import PreflightJob, TrainJob
 from dreamgui.errors import StopRequested
 from dreamgui.events import Loss, Note, Sampled
+from dreamgui.models import companions
+from dreamgui.models.companions import Companions
 from dreamgui.models.manager import Models
+from dreamgui.recipes import lessons
 from dreamgui.recipes import preflight as preflight_module
 from dreamgui.recipes import train as module
 from dreamgui.recipes.preflight import preflight
@@ -90,3 +93,29 @@ def test_without_room_for_samples_the_training_goes_on(
     assert notes == ["The training goes on without samples: there is no memory for them beside it."]
     assert len(numbers(events)) == 6 and not any(isinstance(event, Sampled) for event in events)
     assert models.catalog.runs()[-1].finished
+
+
+def test_the_unet_makes_room_for_encoding_where_memory_is_tight(
+    workspace: Workspace, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The CPU takes the card's part, and "meta" the CPU's; moves are recorded."""
+    moves: list[tuple[str, str]] = []
+
+    def move(self: Companions, device: torch.device) -> None:
+        moves.extend((type(module).__name__, device.type) for module in self.modules)
+
+    monkeypatch.setattr(companions, "HOST", torch.device("meta"))
+    monkeypatch.setattr(Companions, "has_own_memory", True)
+    monkeypatch.setattr(Companions, "_move", move)
+    list(train(job(steps=1), workspace, models))
+    assert not [name for name, _ in moves if "UNet" in name]
+    moves.clear()
+    monkeypatch.setattr(lessons, "_is_tight", lambda device: True)
+    list(train(job(steps=1), workspace, models))
+    unet, companion = "UNet2DConditionModel", "AutoencoderKL"
+    assert [move for move in moves if move[0] in (unet, companion)] == [
+        (companion, "cpu"),
+        (unet, "meta"),
+        (unet, "cpu"),
+        (companion, "meta"),
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,10 +12,12 @@ import pytest
 
 from dreamgui.config import CompareJob, ConvertJob, CropJob, JobConfig, TrainJob
 from dreamgui.errors import OutOfRange
+from dreamgui.models.catalog import UNET_FILE
 from dreamgui.services import Services, gpu_count
 from dreamgui.ui.build import create_ui
 from dreamgui.ui.form import Form
 from dreamgui.ui.tabs import train as tab
+from dreamgui.ui.tabs.memory_line import MemoryLine
 from tests.ui.fakes import add_base, fake_services
 
 
@@ -149,3 +152,34 @@ def test_gpus_are_counted_without_torch(monkeypatch: pytest.MonkeyPatch) -> None
         assert gpu_count() == count
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     assert gpu_count() == 4
+
+
+def test_the_memory_tier_says_before_the_start_what_it_turns_on(services: Services) -> None:
+    # As large as Stable Diffusion 1.5's, without content.
+    os.truncate(services.workspace.place("models", "portraits") / UNET_FILE, 1_719_041_928)
+    with gr.Blocks():
+        form = Form(TrainJob, services, "train")
+        line = MemoryLine(services)
+        form.fold()
+        line.follows(form)
+    given = values(form, memory_tier="least", method="unet", dataset="anna")
+    assert line.text(form, *given) == ""
+    assert services.models.status()
+    said = line.text(form, *given)
+    assert "tier least" in said and "gradient checkpointing" in said and "by estimate" in said
+    assert line.text(form, *values(form, memory_tier="none", dataset="anna")) == ""
+    refused = values(form, optimizer_in_backward=True, accumulate=2, dataset="anna")
+    assert "2 batches are added up" in line.text(form, *refused)
+    assert "max_grad_norm" in line.text(form, *values(form, max_grad_norm=-1.0))
+
+
+def test_the_memory_line_stands_in_the_page(services: Services) -> None:
+    config = create_ui(services).config
+    ids = {block["props"].get("elem_id"): block["id"] for block in config["components"]}
+    heard = {
+        trigger[0]
+        for each in config["dependencies"]
+        if each["outputs"] == [ids["train-memory"]]
+        for trigger in each["targets"]
+    }
+    assert {ids["train-memory-tier"], ids["train-method"], ids["train-batch-size"]} <= heard

@@ -18,6 +18,7 @@ from dreamgui.ui.panel import RunPanel
 from dreamgui.ui.pictures import gallery
 from dreamgui.ui.session import QUIET, owner_of, told
 from dreamgui.ui.stream import JobView, loss_frame
+from dreamgui.ui.tabs.memory_line import MemoryLine
 from dreamgui.ui.tabs.sweep import Sweep
 from dreamgui.ui.tabs.train_live import LiveButtons, Preflight
 from dreamgui.ui.watch import Updates, Watch
@@ -47,6 +48,7 @@ def create_train_tab(services: Services, watch: Watch, local: bool) -> list[Form
                 form.show("learning_rate", label="Learning rate", placeholder="usual", min_width=100)
                 form.show("rank", min_width=100)
             panel.place_buttons("Train", stop_label="Stop and keep")
+            memory = MemoryLine(services)
             resume = Resume(services)
             form.fold(skip=() if gpu_count() > 1 else ("processes",))
             preflight = Preflight(services, form)
@@ -82,6 +84,7 @@ def create_train_tab(services: Services, watch: Watch, local: bool) -> list[Form
             )
             class_gallery = classes.place_results()
     panel.runs(form)
+    memory.follows(form)
     _prefill(services, watch, form, classes.form)
 
     def render(view: JobView) -> Updates:
