@@ -49,7 +49,7 @@ def free_bytes(device: torch.device) -> int:
     free, total = torch.cuda.mem_get_info(device)
     allocated = torch.cuda.memory_allocated(device)
     free += torch.cuda.memory_reserved(device) - allocated
-    return min(free, int(torch.cuda.get_per_process_memory_fraction(device) * total) - allocated)
+    return min(free, int(torch.cuda.get_per_process_memory_fraction(device.index) * total) - allocated)
 
 
 def memory_bytes(device: torch.device) -> tuple[int, int]:
