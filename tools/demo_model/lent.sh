@@ -88,7 +88,7 @@ persons() {
   mkdir -p "$run/persons"
   cp -r "${CROPS:-.bench}/datasets" "$run/persons/"
   "$python" benchmarks/persons.py train --out "$run/persons" --plan "$1" --name "$2" --limit-s "$3" \
-    --jobs $((6 * gpus)) --threads 2 ${PERSONS:+--persons $PERSONS} ${SEEDS:+--seeds $SEEDS} 2>&1 |
+    --jobs "${JOBS:-$((6 * gpus))}" --threads 2 ${PERSONS:+--persons $PERSONS} ${SEEDS:+--seeds $SEEDS} 2>&1 |
     grep -vE "$readable" | tee -a "$run/persons.log" | tail -20
   rm -rf "$run/persons/datasets"
 }
