@@ -46,7 +46,7 @@ def learned(tmp_path_factory: pytest.TempPathFactory) -> Learned:
     photos = tuple(demo_photos())
     list(crop(CropJob(photos=photos, dataset="her", size_px=card.size_px), workspace, models))
     settings = card.recommended["unet"] | {"steps": STEPS, "batch_size": 4, "class_count": 8}
-    settings |= {"sample_every": 0, "validate_every": STEPS, "checkpoint_every": STEPS}
+    settings |= {"sample_every": 0, "validate_every": 10, "checkpoint_every": STEPS}
     job = TrainJob.model_validate(
         {**settings, "method": "unet", "model": "portraits", "dataset": "her", "run": "her"}
     )
