@@ -18,7 +18,7 @@ from dreamgui.recipes.train import train
 from dreamgui.workspace import Workspace
 
 torch.set_num_threads(1)
-STEPS = 80
+STEPS = 48
 
 
 @dataclass
