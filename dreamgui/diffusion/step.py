@@ -17,6 +17,7 @@ from dreamgui.diffusion.batches import Batch
 from dreamgui.diffusion.ema import Average
 from dreamgui.diffusion.in_backward import InBackward
 from dreamgui.diffusion.loss import Losses, dreambooth_loss
+from dreamgui.diffusion.narrow import Narrow, narrowed
 from dreamgui.diffusion.optimizers import make_optimizer
 from dreamgui.diffusion.sample import compute_format
 from dreamgui.diffusion.schedule import NoiseSchedule
@@ -73,6 +74,7 @@ class TrainingStep:
     ) -> None:
         self.unet = unet
         self.compiled: Any | None = None
+        self._narrow: Narrow | None = None
         self.schedule = schedule
         self.settings = settings or StepSettings()
         self._text_encoder = text_encoder
@@ -86,6 +88,8 @@ class TrainingStep:
         decay = self.settings.ema_decay
         self.average = Average(self.trained, decay) if decay else None
         self._compute = dtype, self.device
+        if not self.settings.optimizer_in_backward:
+            self._narrow = narrowed(unet, image, dtype)
         # AdamW, fused or rounded, clips on its way and leaves a broken step out, by loss scaling's hooks.
         self._scales = self.settings.optimizer == "adamw" and self.device.type in ("cpu", "cuda")
         self._in_backward = (
@@ -174,11 +178,17 @@ class TrainingStep:
                 text = self._text_encoder(batch.tokens)[0]
             # Under autocast the UNet would cast them itself; a UNet in bf16 runs without.
             given, told = noisy.to(self._compute[0]), text.to(self._compute[0])
-            unet = self.compiled if self.compiled is not None and torch.is_grad_enabled() else self.unet
-            prediction = unet(given, batch.timesteps, told, return_dict=False)[0]
+            prediction = self._model(given, batch.timesteps, told, return_dict=False)[0]
         return dreambooth_loss(
             prediction, batch, self.schedule, self.settings.prior_weight, self.settings.min_snr_gamma
         )
+
+    @property
+    def _model(self) -> Any:
+        """What computes the UNet's output."""
+        if self.compiled is not None:
+            return self.compiled if torch.is_grad_enabled() else self.unet
+        return self._narrow or self.unet
 
     @torch.no_grad()
     def validate(self, batches: Sequence[Batch]) -> float:
