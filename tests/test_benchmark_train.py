@@ -53,7 +53,10 @@ def test_a_row_says_what_it_reached() -> None:
     assert {row.kind for row in usual_rows(cuda=False)} == {"speed", "parity", "ready", "cold", "gpus"}
 
 
-def test_each_row_is_kept_at_once_beside_earlier_ones(tmp_path: Path) -> None:
+def test_each_row_is_kept_at_once_beside_earlier_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.train_table.RESULTS", tmp_path / "none")
     table = Table(H100, "sd15", tmp_path)
     table.add({"name": "unet", "value": 30.0, "plain": 6.0, "notes": ["Something | said."]})
     again = Table(H100, "sd15", tmp_path)

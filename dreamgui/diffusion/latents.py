@@ -105,7 +105,7 @@ def encode_pictures(
     size_px, done = parts.card.size_px, len(pictures) - len(missing)
     room = pictures_at_once(parts.device, size_px, size_px)
     if parts.device.type == "cuda":
-        # Eight of 512 pixels gain no time over one, and their memory would be the peak of a small training.
+        # The memory of eight at 512 pixels would be the peak of a small training.
         room = max(1, room // 8)
     for start in range(0, len(missing), room):
         batch = missing[start : start + room]
