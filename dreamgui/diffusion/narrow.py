@@ -1,25 +1,35 @@
-"""Weights that learn in fp32 and compute in less: all of a step's casts in one go each way.
+"""Weights that learn in fp32 and compute in less, without autocast.
 
 Autocast casts each weight where it is used and each gradient where it arises: for Stable Diffusion 1.5 some 1,400
 kernels a step that take a few microseconds each, whatever their size; and it computes norms in fp32, between
-casts of their own. Here the model gets narrow copies of its weights, made together, and computes in their format
-throughout. Sums inside a norm are fp32 either way.
+casts of their own. Here the model gets narrow copies of its weights and computes in their format throughout. Sums
+inside a norm are fp32 either way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from dreamgui.diffusion.kernels import kernels
 
 
 class Narrow:
-    """A model that is called with copies of its learning weights in ``dtype``; gradients come to the originals.
+    """A model that is called with copies of its learning weights in ``dtype``.
 
     Not for gradient checkpointing, which would compute again with the originals.
+
+    Attributes:
+        weights: those that learn.
+        keeps: whether the copies are kept, which :meth:`keep` turns on.
+        copies: by weight, where they are kept: gradients come to them, and who moves a weight moves its copy.
+            Else copies are made anew each time, all in one go, and gradients come to the originals.
 
     Args:
         model: its other weights have this format already.
@@ -27,14 +37,45 @@ class Narrow:
     """
 
     def __init__(self, model: nn.Module, weights: Mapping[str, nn.Parameter], dtype: torch.dtype) -> None:
-        self._model, self._weights, self._dtype = model, dict(weights), dtype
+        self._model, self._names, self._dtype = model, list(weights), dtype
+        self.keeps = False
+        self.weights = list(weights.values())
+        self._versions: list[int] = []
+        self.copies: dict[nn.Parameter, Tensor] = {}
+
+    def keep(self) -> None:
+        """From now on keep the copies."""
+        self.keeps = True
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
         """The model's output for these inputs."""
-        copies = _Cast.apply(self._dtype, *self._weights.values())
-        given = dict(zip(self._weights, copies, strict=True))
-        with torch.autocast(next(iter(copies)).device.type, enabled=False):
+        given = dict(zip(self._names, self._narrow(), strict=True))
+        device = self.weights[0].device
+        with torch.autocast(device.type, enabled=False), _OwnNorms():
             return functional_call(self._model, given, inputs, named)
+
+    def leaves(self) -> list[Tensor]:
+        """What gradients come to."""
+        return list(self._kept()) if self.keeps else list(self.weights)
+
+    def _narrow(self) -> tuple[Tensor, ...]:
+        # What isn't learnt from may come from other weights, such as their average, which are put back unseen.
+        if self.keeps and torch.is_grad_enabled():
+            return self._kept()
+        return _Cast.apply(self._dtype, *self.weights)
+
+    @torch.no_grad()
+    def _kept(self) -> tuple[Tensor, ...]:
+        versions = [weight._version for weight in self.weights]
+        if not self.copies:
+            self.copies.update(
+                (weight, copy.requires_grad_())
+                for weight, copy in zip(self.weights, _cast(self.weights, self._dtype), strict=True)
+            )
+        elif versions != self._versions:
+            torch._foreach_copy_([copy.detach() for copy in self.copies.values()], self.weights)
+        self._versions = versions
+        return tuple(self.copies.values())
 
 
 def narrowed(unet: Any, weights: Mapping[str, nn.Parameter], dtype: torch.dtype) -> Narrow | None:
@@ -46,6 +87,17 @@ def narrowed(unet: Any, weights: Mapping[str, nn.Parameter], dtype: torch.dtype)
     if unet.is_gradient_checkpointing or any("lora_magnitude_vector" in name for name in weights):
         return None
     return Narrow(unet, weights, dtype)
+
+
+class _OwnNorms(TorchFunctionMode):
+    """Inside the block group norms leave channels last, where there is a kernel for it."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        named = kwargs or {}
+        own = kernels(args[0].device) if func is functional.group_norm else None
+        if own is not None and own.fits(args[0], args[1]):
+            return own.group_norm(*args, **named)
+        return func(*args, **named)
 
 
 class _Cast(torch.autograd.Function):
@@ -60,7 +112,7 @@ class _Cast(torch.autograd.Function):
         return (None, *_cast(gradients, torch.float32))
 
 
-def _cast(tensors: tuple[Tensor, ...], dtype: torch.dtype) -> tuple[Tensor, ...]:
+def _cast(tensors: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
     copies = [torch.empty_like(tensor, dtype=dtype) for tensor in tensors]
     torch._foreach_copy_(copies, list(tensors))
     return tuple(copies)
