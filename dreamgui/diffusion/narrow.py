@@ -51,7 +51,7 @@ class Narrow:
         """The model's output for these inputs."""
         given = dict(zip(self._names, self._narrow(), strict=True))
         device = self.weights[0].device
-        with torch.autocast(device.type, enabled=False), _OwnNorms():
+        with torch.autocast(device.type, enabled=False), _ChannelsLast():
             return functional_call(self._model, given, inputs, named)
 
     def leaves(self) -> list[Tensor]:
@@ -89,15 +89,23 @@ def narrowed(unet: Any, weights: Mapping[str, nn.Parameter], dtype: torch.dtype)
     return Narrow(unet, weights, dtype)
 
 
-class _OwnNorms(TorchFunctionMode):
-    """Inside the block group norms leave channels last, where there is a kernel for it."""
+class _ChannelsLast(TorchFunctionMode):
+    """Inside the block channels stay last: in group norms, where there is a kernel for it, and in attention blocks,
+    whose last convolution gets them first from diffusers."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         named = kwargs or {}
-        own = kernels(args[0].device) if func is functional.group_norm else None
-        if own is not None and own.fits(args[0], args[1]):
-            return own.group_norm(*args, **named)
+        if func is functional.group_norm:
+            own = kernels(args[0].device)
+            if own is not None and own.fits(args[0], args[1]):
+                return own.group_norm(*args, **named)
+        if func is Tensor.contiguous and len(args) == 1 and not named and _last(args[0]):
+            return args[0]
         return func(*args, **named)
+
+
+def _last(x: Tensor) -> bool:
+    return x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
 
 
 class _Cast(torch.autograd.Function):

@@ -25,7 +25,7 @@ _ALIGNED, _ROWS = 16, 5
 class _Layout:
     """Of some weights that move together.
 
-    ``which``, ``begin``: by program, the weight's number and where in it the piece begins. ``sizes``: by weight.
+    ``which``, ``begin``: by program, the weight's number and how many pieces of it come before. ``sizes``: by weight.
     ``addresses``: memory that a CUDA graph can read, or None on the processor.
     """
 
@@ -88,7 +88,7 @@ class NarrowAdamW(torch.optim.AdamW):
         _adamw[(len(layout.which),)](
             self._table(weights, layout), layout.which, layout.begin, layout.sizes, len(weights),
             one * group["lr"], *corrections, scale, broken,
-            first, second, group["eps"], group["weight_decay"], _PIECE,
+            first, second, group["eps"], group["weight_decay"], _PIECE, num_warps=8,
         )  # fmt: skip
 
     def _counted(self, weights: list[nn.Parameter]) -> Tensor:
@@ -111,7 +111,7 @@ class NarrowAdamW(torch.optim.AdamW):
             sizes = torch.tensor([weight.numel() for weight in weights])
             pieces = (sizes + _PIECE - 1) // _PIECE
             which = torch.repeat_interleave(torch.arange(len(weights)), pieces)
-            begin = (torch.arange(len(which)) - (pieces.cumsum(0) - pieces)[which]) * _PIECE
+            begin = torch.arange(len(which)) - (pieces.cumsum(0) - pieces)[which]
             room = torch.empty(_ROWS, len(weights), dtype=torch.int64)
             self._layouts[key] = _Layout(
                 *(each.to(device) for each in (which, begin, sizes)),
@@ -143,25 +143,40 @@ def _adamw(
     first, second, eps, decay, PIECE: tl.constexpr,
 ):  # fmt: skip
     """Moves a piece of one weight, and its copy; nothing where a gradient somewhere isn't a number."""
-    piece = tl.program_id(0)
-    number = tl.load(which + piece)
-    at = tl.load(begin + piece) + tl.arange(0, PIECE)
-    inside = at < tl.where(tl.load(broken_at) == 0.0, tl.load(sizes + number), 0)
-    rate, scale = tl.load(rate_at), tl.load(scale_at)
-    row = table + number
-    wide = tl.multiple_of(tl.load(row).to(tl.pointer_type(tl.float32)), 16)
-    narrow = tl.multiple_of(tl.load(row + weights).to(tl.pointer_type(tl.bfloat16)), 16)
-    gradient = tl.multiple_of(tl.load(row + 2 * weights).to(tl.pointer_type(tl.bfloat16)), 16)
-    mean = tl.multiple_of(tl.load(row + 3 * weights).to(tl.pointer_type(tl.float32)), 16)
-    square = tl.multiple_of(tl.load(row + 4 * weights).to(tl.pointer_type(tl.float32)), 16)
-    g = tl.load(gradient + at, mask=inside, other=0.0).to(tl.float32) / scale
-    w = tl.load(wide + at, mask=inside, other=0.0)
-    m = tl.load(mean + at, mask=inside, other=0.0)
-    v = tl.load(square + at, mask=inside, other=0.0)
-    m = first * m + (1.0 - first) * g
-    v = second * v + (1.0 - second) * g * g
-    size = tl.sqrt(v / tl.load(correct_square_at)) + eps
-    w = w * (1.0 - rate * decay) - rate / tl.load(correct_mean_at) * m / size
+    number = tl.load(which + tl.program_id(0))
+    start = tl.load(begin + tl.program_id(0)) * PIECE
+    size = tl.load(sizes + number)
+    if tl.load(broken_at) == 0.0:
+        row = table + number
+        wide = tl.multiple_of(tl.load(row).to(tl.pointer_type(tl.float32)), 16)
+        narrow = tl.multiple_of(tl.load(row + weights).to(tl.pointer_type(tl.bfloat16)), 16)
+        gradient = tl.multiple_of(tl.load(row + 2 * weights).to(tl.pointer_type(tl.bfloat16)), 16)
+        mean = tl.multiple_of(tl.load(row + 3 * weights).to(tl.pointer_type(tl.float32)), 16)
+        square = tl.multiple_of(tl.load(row + 4 * weights).to(tl.pointer_type(tl.float32)), 16)
+        rate, scale = tl.load(rate_at), tl.load(scale_at)
+        step = rate / tl.load(correct_mean_at)
+        root = 1.0 / tl.sqrt(tl.load(correct_square_at))
+        kept = 1.0 - rate * decay
+        # Only the last piece of a weight needs a mask; without one, 16 bytes are read at a time.
+        if start + PIECE <= size:
+            _piece(wide, narrow, gradient, mean, square, start, size, scale, step, root, kept,
+                   first, second, eps, False, PIECE)  # fmt: skip
+        else:
+            _piece(wide, narrow, gradient, mean, square, start, size, scale, step, root, kept,
+                   first, second, eps, True, PIECE)  # fmt: skip
+
+
+@triton.jit
+def _piece(
+    wide, narrow, gradient, mean, square, start, size, scale, step, root, kept,
+    first, second, eps, LAST: tl.constexpr, PIECE: tl.constexpr,
+):  # fmt: skip
+    at = start + tl.arange(0, PIECE)
+    inside = at < size if LAST else None
+    g = tl.load(gradient + at, mask=inside).to(tl.float32) / scale
+    m = first * tl.load(mean + at, mask=inside) + (1.0 - first) * g
+    v = second * tl.load(square + at, mask=inside) + (1.0 - second) * g * g
+    w = tl.load(wide + at, mask=inside) * kept - step * m / (tl.sqrt(v) * root + eps)
     tl.store(mean + at, m, mask=inside)
     tl.store(square + at, v, mask=inside)
     tl.store(wide + at, w, mask=inside)
