@@ -6,6 +6,7 @@
 #     bash benchmarks/train_lent.sh all        both (about 9 min: not where a command may take 10; then beside and alone)
 #     bash benchmarks/train_lent.sh gpus       2 (and 4) GPUs, on a machine that has them (about 3 min)
 #     bash benchmarks/train_lent.sh rows NAME...   (python -m benchmarks.train --list names them)
+#     bash benchmarks/train_lent.sh profile unet lora   where a step goes, kernel by kernel (1 min)
 #     bash benchmarks/train_lent.sh tests      the tests that need a card; pytest and pytest-timeout are in .whl (2 min)
 #   and on any machine, before it costs anything:
 #     bash benchmarks/train_lent.sh rehearse   every row a moment, tiny sizes, CPU
@@ -41,6 +42,7 @@ case ${1:-} in
   all) bench --seconds 3 ;;
   gpus) bench --only gpus-2 $([ "$(nvidia-smi -L | wc -l)" -ge 4 ] && echo gpus-4) --seconds 3 ;;
   rows) shift && bench --seconds 3 --only "$@" ;;
+  profile) shift; "$python" -m benchmarks.train_profile --home "$home" "$@" 2>&1 | tee -a "$out/profile.log" ;;
   tests)
     timeout 300 "$python" -m pytest -q -p no:cacheprovider -k gpu tests/models/test_companions.py tests/models/test_manager.py \
       tests/diffusion/test_compiler.py tests/diffusion/test_graph.py tests/diffusion/test_saving_memory.py tests/recipes/test_ranks.py 2>&1 | tail -40

@@ -44,7 +44,7 @@ class MeanGradients:
     weights in the order in which the first step's gradients came, so that none waits for long.
     """
 
-    def __init__(self, weights: Sequence[nn.Parameter], passes: int = 1, limit: int = BUCKET_BYTES) -> None:
+    def __init__(self, weights: Sequence[Tensor], passes: int = 1, limit: int = BUCKET_BYTES) -> None:
         """Prepare buckets of at most ``limit`` bytes, or one weight.
 
         Args:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dreamgui.config import OptimizerName
+from dreamgui.diffusion.kernels import kernels
 from dreamgui.diffusion.rounding import RoundedAdamW, rounded
 from dreamgui.errors import BadInput, Damaged
 
@@ -21,10 +22,14 @@ _SET_EVERY_STEP = {"lr", "capturable"}
 _PACKAGES = {"adamw-8bit": "bitsandbytes", "prodigy": "prodigyopt", "schedule-free": "schedulefree"}
 
 
-def make_optimizer(name: OptimizerName, groups: Groups, seed: int = 0) -> torch.optim.Optimizer:
+def make_optimizer(
+    name: OptimizerName, groups: Groups, seed: int = 0, copies: Mapping[nn.Parameter, Tensor] | None = None
+) -> torch.optim.Optimizer:
     """An optimizer over groups of weights, each with its own learning rate, which is 0 until it is set.
 
     Weights in bf16 are rounded by chance, which follows from ``seed``: see :mod:`dreamgui.diffusion.rounding`.
+
+    With ``copies`` (by weight, in bf16, on an NVIDIA card) ``adamw`` takes gradients from them and moves them, too.
 
     - ``adamw``: with the settings of diffusers' DreamBooth script, in one fused pass where the device has it
     - ``adamw-8bit``: its state in a quarter of the memory (Dettmers et al. 2021,
@@ -40,6 +45,8 @@ def make_optimizer(name: OptimizerName, groups: Groups, seed: int = 0) -> torch.
     first = groups[0][0]
     if first.dtype == torch.bfloat16:
         return _rounded(name, parameters, seed)
+    if copies is not None and (own := kernels(first.device)):
+        return own.NarrowAdamW(parameters, copies, betas=BETAS, eps=1e-8, weight_decay=WEIGHT_DECAY)
     return _MAKERS[name](parameters, first.device)
 
 

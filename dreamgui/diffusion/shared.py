@@ -31,7 +31,7 @@ class SharedStep(TrainingStep):
     def __init__(self, *settings: Any, stop_wanted: Callable[[], bool] = lambda: False) -> None:
         """As a TrainingStep; ``stop_wanted`` is asked before each step, and one process's yes is all's."""
         super().__init__(*settings)
-        self._mean = MeanGradients(list(self.trained.values()), self.settings.accumulate)
+        self._mean: MeanGradients | None = None
         self._stop_wanted = stop_wanted
         self._launched = 0
 
@@ -62,11 +62,14 @@ class SharedStep(TrainingStep):
     def freeze_text(self) -> None:
         """As a TrainingStep; what no longer learns is no longer waited for."""
         super().freeze_text()
-        self._mean.close()
-        learning = [weight for weight in self.trained.values() if weight.requires_grad]
-        self._mean = MeanGradients(learning, self.settings.accumulate)
+        if self._mean is not None:
+            self._mean.close()
+        self._mean = None
 
     def _backward(self, batch: Batch) -> Tensor:
+        # Only now it is known what the gradients come to: the model may have been compiled meanwhile.
+        if self._mean is None:
+            self._mean = MeanGradients(self.leaves, self.settings.accumulate)
         with self._mean.taken():
             losses = super()._backward(batch)
         dist.all_reduce(losses)

@@ -16,7 +16,9 @@ from dreamgui.config import OptimizerName
 from dreamgui.diffusion.batches import Batch
 from dreamgui.diffusion.ema import Average
 from dreamgui.diffusion.in_backward import InBackward
+from dreamgui.diffusion.kernels import kernels
 from dreamgui.diffusion.loss import Losses, dreambooth_loss
+from dreamgui.diffusion.narrow import Narrow, narrowed
 from dreamgui.diffusion.optimizers import make_optimizer
 from dreamgui.diffusion.sample import compute_format
 from dreamgui.diffusion.schedule import NoiseSchedule
@@ -80,8 +82,10 @@ class TrainingStep:
         image, text = _learning(unet), _learning(text_encoder, TEXT)
         self.trained: dict[str, nn.Parameter] = image | text
         groups = [list(group.values()) for group in (image, text) if group]
-        self.optimizer = make_optimizer(self.settings.optimizer, groups, self.settings.seed)
         self.device = groups[0][0].device
+        self._narrow = self._narrowed(image, dtype)
+        copies = self._narrow.copies if self._narrow and self._narrow.keeps else None
+        self.optimizer = make_optimizer(self.settings.optimizer, groups, self.settings.seed, copies)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype == torch.float16)
         decay = self.settings.ema_decay
         self.average = Average(self.trained, decay) if decay else None
@@ -174,11 +178,36 @@ class TrainingStep:
                 text = self._text_encoder(batch.tokens)[0]
             # Under autocast the UNet would cast them itself; a UNet in bf16 runs without.
             given, told = noisy.to(self._compute[0]), text.to(self._compute[0])
-            unet = self.compiled if self.compiled is not None and torch.is_grad_enabled() else self.unet
-            prediction = unet(given, batch.timesteps, told, return_dict=False)[0]
+            prediction = self._model(given, batch.timesteps, told, return_dict=False)[0]
         return dreambooth_loss(
             prediction, batch, self.schedule, self.settings.prior_weight, self.settings.min_snr_gamma
         )
+
+    def _narrowed(self, weights: dict[str, nn.Parameter], dtype: torch.dtype) -> Narrow | None:
+        """The UNet without autocast; its copies are kept where the optimizer moves them and gradients needn't add up."""
+        if self.settings.optimizer_in_backward:
+            return None
+        found = narrowed(self.unet, weights, dtype)
+        one_pass = self.settings.optimizer == "adamw" and self.settings.accumulate == 1
+        if found and one_pass and dtype == torch.bfloat16 and kernels(self.device):
+            found.keep()
+        return found
+
+    @property
+    def leaves(self) -> list[Tensor]:
+        """What gradients come to: the weights that learn, or their copies."""
+        learning = [weight for weight in self.trained.values() if weight.requires_grad]
+        if self._narrow is None or self.compiled is not None:
+            return learning
+        copies = dict(zip(self._narrow.weights, self._narrow.leaves(), strict=True))
+        return [copies.get(weight, weight) for weight in learning]
+
+    @property
+    def _model(self) -> Any:
+        """What computes the UNet's output."""
+        if self.compiled is not None:
+            return self.compiled if torch.is_grad_enabled() else self.unet
+        return self._narrow or self.unet
 
     @torch.no_grad()
     def validate(self, batches: Sequence[Batch]) -> float:
@@ -242,7 +271,8 @@ class TrainingStep:
         return norm
 
     def _fused_update(self) -> Tensor:
-        norm = nn.utils.get_total_norm(self._gradients(), foreach=True)
+        norms = torch._foreach_norm(self._gradients(), 2, torch.float32)
+        norm = torch.linalg.vector_norm(torch.stack(norms))
         optimizer: Any = self.optimizer
         optimizer.grad_scale = (norm / self.settings.max_grad_norm).clamp(min=1.0)
         optimizer.found_inf = (~norm.isfinite()).float()
@@ -254,7 +284,7 @@ class TrainingStep:
         return nn.utils.clip_grad_norm_(weights, self.settings.max_grad_norm, foreach=True)
 
     def _gradients(self) -> list[Tensor]:
-        return [weight.grad for weight in self.trained.values() if weight.grad is not None]
+        return [leaf.grad for leaf in self.leaves if leaf.grad is not None]
 
 
 def recomputed(module: nn.Module, *inputs: Any) -> Any:

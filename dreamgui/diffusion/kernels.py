@@ -1,0 +1,52 @@
+"""Our own kernels for NVIDIA cards, made by Triton, where it works; everything runs without them, slower."""
+
+from __future__ import annotations
+
+import logging
+from functools import cache
+from subprocess import SubprocessError
+from typing import Any
+
+import torch
+
+_LOG = logging.getLogger(__name__)
+
+
+class Kernels:
+    """What there is: group_norm and what fits it, see :mod:`dreamgui.diffusion.group_norm`; NarrowAdamW."""
+
+    def __init__(self) -> None:
+        from dreamgui.diffusion.group_norm import fits, group_norm
+        from dreamgui.diffusion.narrow_adamw import NarrowAdamW
+
+        self.fits, self.group_norm = fits, group_norm
+        self.NarrowAdamW: Any = NarrowAdamW
+
+
+@cache
+def kernels(device: torch.device) -> Kernels | None:
+    """The kernels, once they have been tried on the device; None where they can't be had."""
+    if device.type != "cuda":
+        return None
+    try:
+        found = Kernels()
+        with torch.enable_grad():
+            _try(found, device)
+    except (ImportError, RuntimeError, OSError, SubprocessError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        # Triton needs a C compiler, and isn't there on Windows.
+        _LOG.info("Steps run with PyTorch's own kernels: %s", str(error).splitlines()[0] if str(error) else error)
+        return None
+    return found
+
+
+def _try(found: Kernels, device: torch.device) -> None:
+    """Raises RuntimeError where a kernel gives another result than PyTorch."""
+    x = torch.randn(1, 64, 4, 4, device=device).to(torch.bfloat16, memory_format=torch.channels_last)
+    ones = torch.ones(64, device=device, dtype=torch.bfloat16)
+    x.requires_grad_()
+    ours, theirs = found.group_norm(x, 32, ones, ones), torch.nn.functional.group_norm(x, 32, ones, ones)
+    changes = [torch.autograd.grad(each.square().sum(), x)[0] for each in (ours, theirs)]
+    if not torch.allclose(ours, theirs, atol=0.1) or not torch.allclose(*changes, atol=0.5):
+        raise RuntimeError("a kernel's result isn't PyTorch's.")

@@ -1,0 +1,78 @@
+"""All casts in one go: the same losses and gradients as under autocast, and when it isn't used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from dreamgui.diffusion.narrow import Narrow, narrowed
+from dreamgui.models.manager import Parts
+from tests.diffusion.test_step import batch, training
+
+BF16 = torch.bfloat16
+
+
+def learning(parts: Parts) -> dict[str, Any]:
+    return {name: weight for name, weight in parts.unet.named_parameters() if weight.requires_grad}
+
+
+def in_bf16(parts: Parts) -> Parts:
+    """What doesn't learn is in the compute format, as the manager lends it on a card."""
+    for weight in parts.unet.parameters():
+        if not weight.requires_grad:
+            weight.data = weight.data.to(BF16)
+    return parts
+
+
+def gradients(parts: Parts, narrow: bool) -> tuple[float, dict[str, torch.Tensor]]:
+    step = training(parts, BF16)
+    assert isinstance(step._narrow, Narrow)
+    if not narrow:
+        step._narrow = None
+    losses = step.losses(batch())
+    losses.total.backward()
+    found = {name: weight.grad.clone() for name, weight in step.trained.items() if weight.grad is not None}
+    step.optimizer.zero_grad(set_to_none=True)
+    return losses.total.item(), found
+
+
+def test_losses_and_gradients_are_autocasts(trained: Parts) -> None:
+    parts = in_bf16(trained)
+    loss, found = gradients(parts, narrow=True)
+    other, expected = gradients(parts, narrow=False)
+    assert loss == pytest.approx(other, rel=0.01)
+    assert found.keys() == expected.keys() == learning(parts).keys()
+    assert all(gradient.dtype == torch.float32 for gradient in found.values())
+    both = [torch.cat([gradient.flatten() for gradient in each.values()]) for each in (found, expected)]
+    assert torch.nn.functional.cosine_similarity(*both, dim=0) > 0.999
+
+
+def test_the_weights_that_learn_stay_wide(trained: Parts) -> None:
+    step = training(in_bf16(trained), BF16)
+    before = {name: weight.detach().clone() for name, weight in step.trained.items()}
+    step(batch(), 1e-5)
+    assert all(weight.dtype == torch.float32 for weight in step.trained.values())
+    # A step far below bf16's spacing still moves them.
+    assert any(not torch.equal(before[name], weight) for name, weight in step.trained.items())
+
+
+def test_each_step_computes_with_the_weights_of_now(trained: Parts) -> None:
+    step = training(in_bf16(trained), BF16)
+    first = step.losses(batch()).total.item()
+    with torch.no_grad():
+        for weight in step.trained.values():
+            weight.add_(0.3)
+    assert step.losses(batch()).total.item() != pytest.approx(first, rel=1e-3)
+
+
+def test_where_it_is_not_used(trained: Parts) -> None:
+    parts = in_bf16(trained)
+    weights = learning(parts)
+    assert narrowed(parts.unet, weights, BF16) is not None
+    assert narrowed(parts.unet, weights, torch.float32) is None
+    assert narrowed(parts.unet, {}, BF16) is None
+    assert training(parts, BF16, optimizer_in_backward=True)._narrow is None
+    parts.unet.enable_gradient_checkpointing()
+    assert narrowed(parts.unet, weights, BF16) is None
