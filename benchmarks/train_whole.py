@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -89,9 +90,10 @@ def cold(row: Row, place: Place) -> dict[str, Any]:
     models = Models(place.workspace)
     settings = {**row.settings, **(SHORT_COLD if place.short else {})}
     marks = {"imports_s": since_start()}
-    steps = 0
+    steps, told = 0, 0
     for event in place.training(settings, models):
         if isinstance(event, ClassImage):
+            marks.setdefault("first_class_image_s", since_start())
             marks["class_images_s"] = since_start()
         elif isinstance(event, Loss):
             marks.setdefault("first_loss_s", since_start())
@@ -99,7 +101,12 @@ def cold(row: Row, place: Place) -> dict[str, Any]:
             steps += 1
         elif isinstance(event, Saved) and event.what == "run":
             saved = event.path
+        if len(marks) > told:
+            # Said at once, for whoever looks at a row that took too long.
+            told = len(marks)
+            print({name: round(seconds, 1) for name, seconds in marks.items()}, file=sys.stderr, flush=True)
     seconds = since_start()
+    print({name: round(when, 1) for name, when in marks.items()}, seconds, file=sys.stderr, flush=True)
     size = sum(file.stat().st_size for file in saved.rglob("*.safetensors"))
     shutil.rmtree(saved)
     return {"value": seconds, **marks, "steps": steps, "saved_bytes": size, "notes": notes}

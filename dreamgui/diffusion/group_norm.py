@@ -86,16 +86,25 @@ class _GroupNorm(torch.autograd.Function):
 
 
 @triton.jit
-def _sums(x, gradient, sums, positions, channels, BACK: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr):
+def _sums(
+    x,
+    gradient,
+    sums,
+    positions,
+    channels,
+    back_pass: tl.constexpr,
+    tile_rows: tl.constexpr,
+    tile_width: tl.constexpr,
+):
     """Of a tile, per channel: sum of x and of x * x; on the way back sum of g and of g * x."""
     picture, block, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    rows = block * ROWS + tl.arange(0, ROWS)
-    columns = part * WIDTH + tl.arange(0, WIDTH)
+    rows = block * tile_rows + tl.arange(0, tile_rows)
+    columns = part * tile_width + tl.arange(0, tile_width)
     there = (picture * positions + rows)[:, None] * channels + columns[None, :]
     inside = (rows < positions)[:, None]
     value = tl.load(x + there, mask=inside, other=0.0).to(tl.float32)
     other = value
-    if BACK:
+    if back_pass:
         other = tl.load(gradient + there, mask=inside, other=0.0).to(tl.float32)
     out = sums + (picture * tl.num_programs(1) + block) * 2 * channels + columns
     tl.store(out, tl.sum(other, axis=0))
@@ -103,14 +112,14 @@ def _sums(x, gradient, sums, positions, channels, BACK: tl.constexpr, ROWS: tl.c
 
 
 @triton.jit
-def _terms(sums, weight, bias, terms, moments, blocks, channels, width, positions, eps, GROUP: tl.constexpr):
+def _terms(sums, weight, bias, terms, moments, blocks, channels, width, positions, eps, most: tl.constexpr):
     """Of a group: mean and 1 / deviation, and per channel what x is multiplied by and what is added."""
     picture, group = tl.program_id(0), tl.program_id(1)
-    inner = tl.arange(0, GROUP)
+    inner = tl.arange(0, most)
     used = inner < width
     columns = group * width + inner
-    first = tl.zeros([GROUP], tl.float32)
-    second = tl.zeros([GROUP], tl.float32)
+    first = tl.zeros([most], tl.float32)
+    second = tl.zeros([most], tl.float32)
     for block in range(blocks):
         at = sums + (picture * blocks + block) * 2 * channels + columns
         first += tl.load(at, mask=used, other=0.0)
@@ -129,14 +138,14 @@ def _terms(sums, weight, bias, terms, moments, blocks, channels, width, position
 
 
 @triton.jit
-def _terms_back(sums, weight, moments, back, parts, blocks, channels, width, positions, GROUP: tl.constexpr):
+def _terms_back(sums, weight, moments, back, parts, blocks, channels, width, positions, most: tl.constexpr):
     """Of a group: dx = terms[0] * g + back[0] * x + back[1]; and the picture's part of the weights' gradients."""
     picture, group = tl.program_id(0), tl.program_id(1)
-    inner = tl.arange(0, GROUP)
+    inner = tl.arange(0, most)
     used = inner < width
     columns = group * width + inner
-    first = tl.zeros([GROUP], tl.float32)
-    second = tl.zeros([GROUP], tl.float32)
+    first = tl.zeros([most], tl.float32)
+    second = tl.zeros([most], tl.float32)
     for block in range(blocks):
         at = sums + (picture * blocks + block) * 2 * channels + columns
         first += tl.load(at, mask=used, other=0.0)
@@ -150,7 +159,7 @@ def _terms_back(sums, weight, moments, back, parts, blocks, channels, width, pos
     mean_gradient = tl.sum(factor * first, axis=0) / count
     slope = scale * scale * tl.sum(factor * of_weight, axis=0) / count
     out = picture * 2 * channels + columns
-    zero = tl.zeros([GROUP], tl.float32)
+    zero = tl.zeros([most], tl.float32)
     tl.store(back + out, zero - slope, mask=used)
     tl.store(back + out + channels, zero + mean * slope - scale * mean_gradient, mask=used)
     tl.store(parts + out, of_weight, mask=used)
@@ -160,18 +169,18 @@ def _terms_back(sums, weight, moments, back, parts, blocks, channels, width, pos
 @triton.jit
 def _combine(
     x, gradient, terms, back, out, positions, channels,
-    BACK: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr,
+    back_pass: tl.constexpr, tile_rows: tl.constexpr, tile_width: tl.constexpr,
 ):  # fmt: skip
     """x * terms[0] + terms[1]; on the way back gradient * terms[0] + x * back[0] + back[1]."""
     picture, block, part = tl.program_id(0), tl.program_id(1), tl.program_id(2)
-    rows = block * ROWS + tl.arange(0, ROWS)
-    columns = part * WIDTH + tl.arange(0, WIDTH)
+    rows = block * tile_rows + tl.arange(0, tile_rows)
+    columns = part * tile_width + tl.arange(0, tile_width)
     there = (picture * positions + rows)[:, None] * channels + columns[None, :]
     inside = (rows < positions)[:, None]
     value = tl.load(x + there, mask=inside).to(tl.float32)
     at = picture * 2 * channels + columns
     times = tl.load(terms + at)[None, :]
-    if BACK:
+    if back_pass:
         other = tl.load(gradient + there, mask=inside).to(tl.float32)
         value = other * times + value * tl.load(back + at)[None, :] + tl.load(back + at + channels)[None, :]
     else:

@@ -36,7 +36,9 @@ def kernels(device: torch.device) -> Kernels | None:
         if isinstance(error, torch.OutOfMemoryError):
             raise
         # Triton needs a C compiler, and isn't there on Windows.
-        _LOG.info("Steps run with PyTorch's own kernels: %s", str(error).splitlines()[0] if str(error) else error)
+        _LOG.info(
+            "Steps run with PyTorch's own kernels: %s", str(error).splitlines()[0] if str(error) else error
+        )
         return None
     return found
 
@@ -47,6 +49,6 @@ def _try(found: Kernels, device: torch.device) -> None:
     ones = torch.ones(64, device=device, dtype=torch.bfloat16)
     x.requires_grad_()
     ours, theirs = found.group_norm(x, 32, ones, ones), torch.nn.functional.group_norm(x, 32, ones, ones)
-    changes = [torch.autograd.grad(each.square().sum(), x)[0] for each in (ours, theirs)]
-    if not torch.allclose(ours, theirs, atol=0.1) or not torch.allclose(*changes, atol=0.5):
+    mine, right = (torch.autograd.grad(each.square().sum(), x)[0] for each in (ours, theirs))
+    if not torch.allclose(ours, theirs, atol=0.1) or not torch.allclose(mine, right, atol=0.5):
         raise RuntimeError("a kernel's result isn't PyTorch's.")

@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from dreamgui.diffusion.channels_last import channels_last
 from dreamgui.diffusion.sample import pictures_at_once
 from dreamgui.diffusion.text import encode_prompts, tokenize
 from dreamgui.diffusion.transfer import send
@@ -151,7 +152,8 @@ def _overlap(start: float, end: float, count: int) -> Tensor:
 def _moments(parts: Parts, pixels: Tensor) -> Tensor:
     """Scaled mean and deviation of pictures [b, 3, H, W], -1..1, as [b, 2, 4, h, w] in fp32 on the CPU."""
     vae: Any = parts.vae
-    latents = vae.encode(pixels.to(parts.device, vae.dtype)).latent_dist
+    with channels_last(parts.device):
+        latents = vae.encode(pixels.to(parts.device, vae.dtype)).latent_dist
     both = torch.stack([latents.mean, latents.std], dim=1) * vae.config.scaling_factor
     return both.float().cpu().contiguous()
 

@@ -14,7 +14,7 @@ from itertools import accumulate
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch import distributed as dist
 
 BUCKET_BYTES = 64 * 2**20
@@ -30,7 +30,7 @@ class _Bucket:
     gradients are still to come. ``work``: the sending, while it is under way.
     """
 
-    weights: list[nn.Parameter]
+    weights: list[Tensor]
     flat: Tensor
     views: list[Tensor]
     missing: int = 0
@@ -93,7 +93,7 @@ class MeanGradients:
         """Make the buckets of the weights, given by their numbers in this order."""
         # Earlier buckets give their memory back first.
         self._buckets: list[_Bucket] = []
-        self._of: dict[nn.Parameter, _Bucket] = {}
+        self._of: dict[Tensor, _Bucket] = {}
         groups = _grouped([self._weights[number] for number in order], self._limit)
         self._buckets = [_bucket(group) for group in groups]
         self._of = {weight: bucket for bucket in self._buckets for weight in bucket.weights}
@@ -126,9 +126,9 @@ def _of_the_first(order: list[int]) -> list[int]:
     return numbers.tolist()
 
 
-def _grouped(weights: Sequence[nn.Parameter], limit: int) -> list[list[nn.Parameter]]:
+def _grouped(weights: Sequence[Tensor], limit: int) -> list[list[Tensor]]:
     """Neighbours of one dtype, together at most so many bytes."""
-    groups: list[list[nn.Parameter]] = []
+    groups: list[list[Tensor]] = []
     room = 0
     for weight in weights:
         size = weight.numel() * weight.element_size()
@@ -140,7 +140,7 @@ def _grouped(weights: Sequence[nn.Parameter], limit: int) -> list[list[nn.Parame
     return groups
 
 
-def _bucket(weights: list[nn.Parameter]) -> _Bucket:
+def _bucket(weights: list[Tensor]) -> _Bucket:
     # Kernels over many tensors are fast where each begins at a round address.
     ends = list(accumulate(-(-weight.numel() // _ALIGNED) * _ALIGNED for weight in weights))
     flat = torch.zeros(ends[-1], dtype=weights[0].dtype, device=weights[0].device)

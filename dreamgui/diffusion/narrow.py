@@ -14,10 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
-from dreamgui.diffusion.kernels import kernels
+from dreamgui.diffusion.channels_last import channels_last
 
 
 class Narrow:
@@ -51,7 +49,7 @@ class Narrow:
         """The model's output for these inputs."""
         given = dict(zip(self._names, self._narrow(), strict=True))
         device = self.weights[0].device
-        with torch.autocast(device.type, enabled=False), _ChannelsLast():
+        with torch.autocast(device.type, enabled=False), channels_last(device):
             return functional_call(self._model, given, inputs, named)
 
     def leaves(self) -> list[Tensor]:
@@ -73,7 +71,7 @@ class Narrow:
                 for weight, copy in zip(self.weights, _cast(self.weights, self._dtype), strict=True)
             )
         elif versions != self._versions:
-            torch._foreach_copy_([copy.detach() for copy in self.copies.values()], self.weights)
+            _copy([copy.detach() for copy in self.copies.values()], self.weights)
         self._versions = versions
         return tuple(self.copies.values())
 
@@ -89,38 +87,23 @@ def narrowed(unet: Any, weights: Mapping[str, nn.Parameter], dtype: torch.dtype)
     return Narrow(unet, weights, dtype)
 
 
-class _ChannelsLast(TorchFunctionMode):
-    """Inside the block channels stay last: in group norms, where there is a kernel for it, and in attention blocks,
-    whose last convolution gets them first from diffusers."""
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        named = kwargs or {}
-        if func is functional.group_norm:
-            own = kernels(args[0].device)
-            if own is not None and own.fits(args[0], args[1]):
-                return own.group_norm(*args, **named)
-        if func is Tensor.contiguous and len(args) == 1 and not named and _last(args[0]):
-            return args[0]
-        return func(*args, **named)
-
-
-def _last(x: Tensor) -> bool:
-    return x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
-
-
 class _Cast(torch.autograd.Function):
     """Casts tensors together, and their gradients back."""
 
     @staticmethod
-    def forward(context: Any, dtype: torch.dtype, *tensors: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, dtype: torch.dtype, *tensors: Tensor) -> tuple[Tensor, ...]:
         return _cast(tensors, dtype)
 
     @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> tuple[Any, ...]:
-        return (None, *_cast(gradients, torch.float32))
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Any, ...]:
+        return (None, *_cast(grad_outputs, torch.float32))
 
 
 def _cast(tensors: Sequence[Tensor], dtype: torch.dtype) -> tuple[Tensor, ...]:
     copies = [torch.empty_like(tensor, dtype=dtype) for tensor in tensors]
-    torch._foreach_copy_(copies, list(tensors))
+    _copy(copies, tensors)
     return tuple(copies)
+
+
+def _copy(into: Sequence[Any], tensors: Sequence[Any]) -> None:
+    torch._foreach_copy_(list(into), list(tensors))

@@ -140,11 +140,11 @@ class NarrowAdamW(torch.optim.AdamW):
 @triton.jit
 def _adamw(
     table, which, begin, sizes, weights, rate_at, correct_mean_at, correct_square_at, scale_at, broken_at,
-    first, second, eps, decay, PIECE: tl.constexpr,
+    first, second, eps, decay, size_of_piece: tl.constexpr,
 ):  # fmt: skip
     """Moves a piece of one weight, and its copy; nothing where a gradient somewhere isn't a number."""
     number = tl.load(which + tl.program_id(0))
-    start = tl.load(begin + tl.program_id(0)) * PIECE
+    start = tl.load(begin + tl.program_id(0)) * size_of_piece
     size = tl.load(sizes + number)
     if tl.load(broken_at) == 0.0:
         row = table + number
@@ -158,21 +158,21 @@ def _adamw(
         root = 1.0 / tl.sqrt(tl.load(correct_square_at))
         kept = 1.0 - rate * decay
         # Only the last piece of a weight needs a mask; without one, 16 bytes are read at a time.
-        if start + PIECE <= size:
+        if start + size_of_piece <= size:
             _piece(wide, narrow, gradient, mean, square, start, size, scale, step, root, kept,
-                   first, second, eps, False, PIECE)  # fmt: skip
+                   first, second, eps, False, size_of_piece)  # fmt: skip
         else:
             _piece(wide, narrow, gradient, mean, square, start, size, scale, step, root, kept,
-                   first, second, eps, True, PIECE)  # fmt: skip
+                   first, second, eps, True, size_of_piece)  # fmt: skip
 
 
 @triton.jit
 def _piece(
     wide, narrow, gradient, mean, square, start, size, scale, step, root, kept,
-    first, second, eps, LAST: tl.constexpr, PIECE: tl.constexpr,
+    first, second, eps, last: tl.constexpr, size_of_piece: tl.constexpr,
 ):  # fmt: skip
-    at = start + tl.arange(0, PIECE)
-    inside = at < size if LAST else None
+    at = start + tl.arange(0, size_of_piece)
+    inside = at < size if last else None
     g = tl.load(gradient + at, mask=inside).to(tl.float32) / scale
     m = first * tl.load(mean + at, mask=inside) + (1.0 - first) * g
     v = second * tl.load(square + at, mask=inside) + (1.0 - second) * g * g

@@ -17,6 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from dreamgui.config import SchedulerName
+from dreamgui.diffusion.channels_last import channels_last
 from dreamgui.diffusion.schedule import make_sampler
 from dreamgui.diffusion.text import encode_prompts
 from dreamgui.errors import OutOfRange
@@ -122,7 +123,8 @@ def draw_steps(
 @torch.no_grad()
 def decode(vae: Any, latents: Tensor) -> list[Image.Image]:
     """Pictures from latents [n, 4, h, w] as the UNet knows them (scaled)."""
-    pixels = vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor, return_dict=False)[0]
+    with channels_last(latents.device):
+        pixels = vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor, return_dict=False)[0]
     pixels = (pixels * 0.5 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float().numpy()
     return [Image.fromarray(each) for each in (pixels * 255).round().astype(np.uint8)]
 
@@ -170,7 +172,7 @@ def _noise_model(
 
     def predict(latents: Tensor, timestep: Tensor) -> Tensor:
         residuals, given = {}, latents.to(parts.dtype)
-        with compute_format(parts.unet, parts.dtype, parts.device):
+        with compute_format(parts.unet, parts.dtype, parts.device), channels_last(parts.device):
             if control and parts.controlnet is not None:
                 down, middle = parts.controlnet(
                     given,

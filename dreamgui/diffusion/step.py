@@ -196,10 +196,10 @@ class TrainingStep:
     @property
     def leaves(self) -> list[Tensor]:
         """What gradients come to: the weights that learn, or their copies."""
-        learning = [weight for weight in self.trained.values() if weight.requires_grad]
+        learning: list[Tensor] = [weight for weight in self.trained.values() if weight.requires_grad]
         if self._narrow is None or self.compiled is not None:
             return learning
-        copies = dict(zip(self._narrow.weights, self._narrow.leaves(), strict=True))
+        copies: dict[Tensor, Tensor] = dict(zip(self._narrow.weights, self._narrow.leaves(), strict=True))
         return [copies.get(weight, weight) for weight in learning]
 
     @property

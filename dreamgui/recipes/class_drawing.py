@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 TRIES = 3
 """So often a class image is drawn at most; of three wrong ones the nearest is kept."""
+_WRITERS = 8
 HOPELESS = 8
 """After so many drawings without a single right one, drawing again is given up."""
 
@@ -74,8 +76,7 @@ class ClassDrawing:
             again = [(slot, attempt + 1) for slot, attempt in wrong]
             line.extendleft(reversed(again))
             self.again += len(again)
-            for slot in [slot for slot, _ in batch if slot not in dict(again)]:
-                yield self._keep(slot)
+            yield from self._keep([slot for slot, _ in batch if slot not in dict(again)])
             yield Progress(progress.label, len(self.looks), progress.total)
 
     def notes(self) -> Iterator[str]:
@@ -121,9 +122,17 @@ class ClassDrawing:
         never = self._tried[framing] >= HOPELESS and not self._right[framing]
         return never or (self._tried.total() >= HOPELESS and not self._faces)
 
-    def _keep(self, slot: Slot) -> ClassImage:
-        best = self._best.pop(slot)
+    def _keep(self, slots: Sequence[Slot]) -> Iterator[ClassImage]:
+        """Write the slots' best drawings, several at a time: a fast card would wait for each to be packed."""
+        best = [self._best.pop(slot) for slot in slots]
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            written = [pool.submit(self._write, slot, one) for slot, one in zip(slots, best, strict=True)]
+            for slot, one, writing in zip(slots, best, written, strict=True):
+                file = writing.result()
+                self.looks[slot] = one.look
+                yield ClassImage(slot.index, file)
+
+    def _write(self, slot: Slot, one: _Drawn) -> Path:
         file = self.folder / slot.file
-        write_drawn(file, best.image, best.request.prompt, best.request.seed, best.look)
-        self.looks[slot] = best.look
-        return ClassImage(slot.index, file)
+        write_drawn(file, one.image, one.request.prompt, one.request.seed, one.look)
+        return file

@@ -76,3 +76,52 @@ def test_where_it_is_not_used(trained: Parts) -> None:
     assert training(parts, BF16, optimizer_in_backward=True)._narrow is None
     parts.unet.enable_gradient_checkpointing()
     assert narrowed(parts.unet, weights, BF16) is None
+
+
+def kept(parts: Parts) -> Narrow:
+    narrow = narrowed(parts.unet, learning(parts), BF16)
+    assert narrow is not None
+    narrow.keep()
+    return narrow
+
+
+def inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    one = batch()
+    return one.latents.to(BF16), one.timesteps, one.text.to(BF16)
+
+
+def test_kept_copies_take_the_gradients(trained: Parts) -> None:
+    narrow = kept(in_bf16(trained))
+    leaves = narrow.leaves()
+    narrow(*inputs(), return_dict=False)[0].float().square().mean().backward()
+    assert [leaf.dtype for leaf in leaves] == [BF16] * len(leaves)
+    assert all(copy is leaf for copy, leaf in zip(narrow.copies.values(), leaves, strict=True))
+    assert any(leaf.grad is not None and leaf.grad.abs().max() > 0 for leaf in leaves)
+    assert all(weight.grad is None for weight in narrow.weights)
+
+
+def test_kept_copies_follow_weights_that_others_changed(trained: Parts) -> None:
+    narrow = kept(in_bf16(trained))
+    first = narrow(*inputs(), return_dict=False)[0].detach()
+    with torch.no_grad():
+        for weight in narrow.weights:
+            weight.add_(0.3)
+    assert not torch.equal(narrow(*inputs(), return_dict=False)[0].detach(), first)
+    for weight, copy in narrow.copies.items():
+        assert torch.equal(copy.detach(), weight.detach().to(BF16))
+
+
+def test_what_is_only_looked_at_leaves_kept_copies_alone(trained: Parts) -> None:
+    narrow = kept(in_bf16(trained))
+    before = [leaf.detach().clone() for leaf in narrow.leaves()]
+    average = {weight: weight.data + 0.3 for weight in narrow.weights}
+    own = {weight: weight.data for weight in narrow.weights}
+    with torch.no_grad():
+        first = narrow(*inputs(), return_dict=False)[0]
+        for weight in narrow.weights:
+            weight.data = average[weight]
+        other = narrow(*inputs(), return_dict=False)[0]
+        for weight in narrow.weights:
+            weight.data = own[weight]
+    assert not torch.equal(first, other)
+    assert all(torch.equal(a, b) for a, b in zip(before, narrow.leaves(), strict=True))

@@ -1,0 +1,38 @@
+"""Channels stay last all the way through a model, on cards that have our kernels.
+
+Models are laid out with channels last on a card, as its convolutions want them; PyTorch's group norm and the end of
+diffusers' attention blocks give them back first, and each convolution after them copies.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from dreamgui.diffusion.kernels import kernels
+
+
+def channels_last(device: torch.device) -> AbstractContextManager[Any]:
+    """Inside the block models on this device keep channels last; where there are no kernels, nothing is different."""
+    return _ChannelsLast() if kernels(device) else nullcontext()
+
+
+class _ChannelsLast(TorchFunctionMode):
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        named = kwargs or {}
+        if func is functional.group_norm:
+            own = kernels(args[0].device)
+            if own is not None and own.fits(args[0], args[1]):
+                return own.group_norm(*args, **named)
+        if func is Tensor.contiguous and len(args) == 1 and not named and _last(args[0]):
+            return args[0]
+        return func(*args, **named)
+
+
+def _last(x: Tensor) -> bool:
+    return x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,78 @@
+"""Our kernels by Triton's interpreter, and on a card where there is one."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch.nn import functional
+
+from dreamgui.diffusion import channels_last as module
+from dreamgui.diffusion.channels_last import channels_last
+from dreamgui.diffusion.kernels import kernels
+
+ROOT = Path(__file__).resolve().parents[2]
+LAST = torch.channels_last
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="Triton isn't installed here")
+def test_they_compute_what_pytorch_does() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.diffusion.interpreted"],
+        cwd=ROOT,
+        env={**os.environ, "TRITON_INTERPRET": "1"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_without_a_card_everything_stays_as_it_is() -> None:
+    assert kernels(torch.device("cpu")) is None
+    x = torch.randn(1, 64, 4, 4).to(memory_format=LAST)
+    with channels_last(torch.device("cpu")):
+        assert x.contiguous().is_contiguous()
+
+
+def test_channels_stay_last_where_kernels_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def norm(*given: object, **named: object) -> str:
+        seen.append(given[1])
+        return "ours"
+
+    own = SimpleNamespace(fits=lambda x, groups: x.shape[1] == 64, group_norm=norm)
+    monkeypatch.setattr(module, "kernels", lambda device: own)
+    last, first = torch.randn(1, 64, 4, 4).to(memory_format=LAST), torch.randn(1, 32, 4, 4)
+    with channels_last(torch.device("cpu")):
+        assert last.contiguous() is last
+        assert functional.group_norm(last, 32) == "ours"
+        assert torch.nn.GroupNorm(32, 64)(last) == "ours"
+        assert isinstance(functional.group_norm(first, 32), torch.Tensor)
+        assert first.transpose(2, 3).contiguous().is_contiguous()
+        # What only looks alike keeps its meaning.
+        assert last.contiguous(memory_format=torch.contiguous_format).is_contiguous()
+    assert seen == [32, 32]
+    assert last.contiguous().is_contiguous()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("shape", [(2, 320, 64, 64), (1, 1920, 16, 16), (8, 1280, 8, 8)])
+def test_gpu_norms_are_as_exact_as_pytorchs(shape: tuple[int, ...]) -> None:
+    own = kernels(torch.device("cuda", 0))
+    assert own is not None
+    exact = (torch.randn(shape, device="cuda") + 0.5).to(memory_format=LAST)
+    x = exact.bfloat16()
+    assert own.fits(x, 32)
+    ones = torch.ones(shape[1], device="cuda")
+    right = functional.group_norm(x.float(), 32, ones, ones)
+    ours = own.group_norm(x, 32, ones.bfloat16(), ones.bfloat16()).float()
+    theirs = functional.group_norm(x, 32, ones.bfloat16(), ones.bfloat16()).float()
+    assert (ours - right).abs().max() <= 1.1 * (theirs - right).abs().max()
