@@ -42,11 +42,11 @@ def compiled(training: TrainingStep, batch: Batch, cache: Path) -> Iterator[str]
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(cache)
     # What earlier trainings of this process compiled would count against the number of variants.
     torch.compiler.reset()
-    training.compiled = torch.compile(training.unet, dynamic=False)
+    training.compile()
     try:
         # Gradients that are asked for go to no weight, and wake nothing that waits for them there.
         total = training.losses(training.parts(batch)[0]).total
-        torch.autograd.grad(total, [weight for weight in training.trained.values() if weight.requires_grad])
+        torch.autograd.grad(total, training.leaves)
     except (RuntimeError, OSError, SubprocessError) as error:
         if isinstance(error, torch.OutOfMemoryError):
             raise

@@ -8,7 +8,8 @@ inside a norm are fp32 either way.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -39,7 +40,7 @@ class Narrow:
         self.keeps = False
         self.weights = list(weights.values())
         self._versions: list[int] = []
-        self.copies: dict[nn.Parameter, Tensor] = {}
+        self.copies: dict[Tensor, nn.Parameter] = {}
 
     def keep(self) -> None:
         """From now on keep the copies."""
@@ -49,8 +50,17 @@ class Narrow:
         """The model's output for these inputs."""
         given = dict(zip(self._names, self._narrow(), strict=True))
         device = self.weights[0].device
-        with torch.autocast(device.type, enabled=False), channels_last(device):
-            return functional_call(self._model, given, inputs, named)
+        with channels_last(device):
+            return outside_autocast(functional_call, device)(self._model, given, inputs, named)
+
+    def twin(self) -> nn.Module:
+        """A model like this one that has the kept copies for its learning weights and shares the others.
+
+        For the compiler, which can't see through a call with other weights.
+        """
+        copies = dict(zip(self.weights, self._kept(), strict=True))
+        shared = [*self._model.parameters(), *self._model.buffers()]
+        return deepcopy(self._model, {id(each): copies.get(each, each) for each in shared})
 
     def leaves(self) -> list[Tensor]:
         """What gradients come to."""
@@ -67,7 +77,7 @@ class Narrow:
         versions = [weight._version for weight in self.weights]
         if not self.copies:
             self.copies.update(
-                (weight, copy.requires_grad_())
+                (weight, nn.Parameter(copy))
                 for weight, copy in zip(self.weights, _cast(self.weights, self._dtype), strict=True)
             )
         elif versions != self._versions:
@@ -85,6 +95,16 @@ def narrowed(unet: Any, weights: Mapping[str, nn.Parameter], dtype: torch.dtype)
     if unet.is_gradient_checkpointing or any("lora_magnitude_vector" in name for name in weights):
         return None
     return Narrow(unet, weights, dtype)
+
+
+def outside_autocast(function: Callable[..., Any], device: torch.device) -> Callable[..., Any]:
+    """The function as it is where autocast is off."""
+
+    def call(*inputs: Any, **named: Any) -> Any:
+        with torch.autocast(device.type, enabled=False):
+            return function(*inputs, **named)
+
+    return call
 
 
 class _Cast(torch.autograd.Function):

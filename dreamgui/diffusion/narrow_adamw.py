@@ -48,7 +48,7 @@ class NarrowAdamW(torch.optim.AdamW):
             with its weight.
     """
 
-    def __init__(self, groups: Any, copies: Mapping[nn.Parameter, Tensor], **settings: Any) -> None:
+    def __init__(self, groups: Any, copies: Mapping[Any, Tensor], **settings: Any) -> None:
         super().__init__(groups, fused=True, **settings)
         self._copies = copies
         self._layouts: dict[tuple[nn.Parameter, int], _Layout] = {}

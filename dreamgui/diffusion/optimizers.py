@@ -23,7 +23,7 @@ _PACKAGES = {"adamw-8bit": "bitsandbytes", "prodigy": "prodigyopt", "schedule-fr
 
 
 def make_optimizer(
-    name: OptimizerName, groups: Groups, seed: int = 0, copies: Mapping[nn.Parameter, Tensor] | None = None
+    name: OptimizerName, groups: Groups, seed: int = 0, copies: Mapping[Any, Tensor] | None = None
 ) -> torch.optim.Optimizer:
     """An optimizer over groups of weights, each with its own learning rate, which is 0 until it is set.
 

@@ -18,7 +18,7 @@ from dreamgui.diffusion.ema import Average
 from dreamgui.diffusion.in_backward import InBackward
 from dreamgui.diffusion.kernels import kernels
 from dreamgui.diffusion.loss import Losses, dreambooth_loss
-from dreamgui.diffusion.narrow import Narrow, narrowed
+from dreamgui.diffusion.narrow import Narrow, narrowed, outside_autocast
 from dreamgui.diffusion.optimizers import make_optimizer
 from dreamgui.diffusion.sample import compute_format
 from dreamgui.diffusion.schedule import NoiseSchedule
@@ -197,7 +197,7 @@ class TrainingStep:
     def leaves(self) -> list[Tensor]:
         """What gradients come to: the weights that learn, or their copies."""
         learning: list[Tensor] = [weight for weight in self.trained.values() if weight.requires_grad]
-        if self._narrow is None or self.compiled is not None:
+        if self._narrow is None:
             return learning
         copies: dict[Tensor, Tensor] = dict(zip(self._narrow.weights, self._narrow.leaves(), strict=True))
         return [copies.get(weight, weight) for weight in learning]
@@ -205,9 +205,15 @@ class TrainingStep:
     @property
     def _model(self) -> Any:
         """What computes the UNet's output."""
-        if self.compiled is not None:
-            return self.compiled if torch.is_grad_enabled() else self.unet
+        if self.compiled is not None and torch.is_grad_enabled():
+            return self.compiled
         return self._narrow or self.unet
+
+    def compile(self) -> None:
+        """Learn through torch.compile from now on; ``compiled`` can be set back to None."""
+        narrow = self._narrow if self._narrow and self._narrow.keeps else None
+        model: Any = torch.compile(narrow.twin() if narrow else self.unet, dynamic=False)
+        self.compiled = outside_autocast(model, self.device) if narrow else model
 
     @torch.no_grad()
     def validate(self, batches: Sequence[Batch]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -125,3 +126,23 @@ def test_what_is_only_looked_at_leaves_kept_copies_alone(trained: Parts) -> None
             weight.data = own[weight]
     assert not torch.equal(first, other)
     assert all(torch.equal(a, b) for a, b in zip(before, narrow.leaves(), strict=True))
+
+
+def test_a_kept_model_is_compiled_with_its_copies(trained: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    step = training(in_bf16(trained), BF16)
+    assert step._narrow is not None
+    step._narrow.keep()
+    plain = step.losses(batch()).total.item()
+    step.compile()
+    assert step.compiled is not None
+    losses = step.losses(batch())
+    losses.total.backward()
+    assert losses.total.item() == pytest.approx(plain, rel=0.01)
+    assert all(leaf.dtype == BF16 and leaf.grad is not None for leaf in step.leaves)
+    assert all(weight.grad is None for weight in step.trained.values())
+    # Moved with its weight by the optimizer, a copy is what the compiled model learns from next.
+    with torch.no_grad():
+        for copy in step.leaves:
+            copy.add_(0.3)
+    assert step.losses(batch()).total.item() != pytest.approx(plain, rel=0.01)

@@ -53,10 +53,10 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def running_app(home: Path, port: int | None = None) -> Iterator[Server]:
+def running_app(home: Path, port: int | None = None, threads: int = 1) -> Iterator[Server]:
     """Start ``python app.py`` on this workspace; it is ended when the block is left."""
     port = port or free_port()
-    environment = {**os.environ, "DREAMGUI_HOME": str(home), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "DREAMGUI_HOME": str(home), "OMP_NUM_THREADS": str(threads)}
     environment.pop("GRADIO_TEMP_DIR", None)
     command = [sys.executable, "app.py", "--port", str(port), "--quiet"]
     began = time.monotonic()
