@@ -80,9 +80,7 @@ def load_bundle(assets: Path) -> Model:
         unet = UNet2DConditionModel.from_pretrained(folder / "unet")
         text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder")
         vae = AutoencoderKL.from_pretrained(folder / "vae")
-    return Model(
-            unet.float().eval(), text_encoder.float().eval(), vae.float().eval(), load_tokenizer()
-        )
+    return Model(unet.float().eval(), text_encoder.float().eval(), vae.float().eval(), load_tokenizer())
 
 
 def measure_round_trip(vae: AutoencoderKL, folder: Path) -> dict[str, float]:
