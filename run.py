@@ -19,6 +19,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 OLDEST, NEWEST = (3, 11), (3, 14)
+ALONE = ["tests/e2e", "tests/ui/test_api.py"]
 WINDOWS_CUDA_INDEX = "https://download.pytorch.org/whl/cu130"
 
 
@@ -36,8 +37,19 @@ def main(arguments: list[str]) -> int:
     if command == "app":
         return call(str(ROOT / "app.py"), *rest)
     if command == "test":
-        return call(str(ROOT / "scripts" / "check.py")) or call("-m", "pytest", *(rest or ["-q"]))
+        return call(str(ROOT / "scripts" / "check.py")) or (call("-m", "pytest", *rest) if rest else tests())
     return call("-m", "dreamgui", command, *rest)
+
+
+def tests() -> int:
+    """All tests: what drives a browser or holds answers against a clock alone, all others side by side."""
+    others = [f"--ignore={name}" for name in ALONE]
+    side_by_side = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", *others]
+    # One thread each: threads of several processes wait for each other's cores.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    first = call("-m", "pytest", "-q", *side_by_side)
+    del os.environ["OMP_NUM_THREADS"]
+    return call("-m", "pytest", "-q", *ALONE) or first
 
 
 def set_up(*requirements: str) -> None:

@@ -69,11 +69,11 @@ def test_each_library_has_one_door(library: str) -> None:
             )
 
 
-def test_broad_excepts_only_in_jobs() -> None:
+def test_broad_excepts_only_where_anything_may_be_thrown() -> None:
     for file in FILES:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ExceptHandler):
                 broad = node.type is None or (
                     isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException")
                 )
-                assert not broad or file.name == "jobs.py", f"{file}:{node.lineno}"
+                assert not broad or file.name in ("jobs.py", "kernels.py"), f"{file}:{node.lineno}"

@@ -87,10 +87,11 @@ class Narrow:
 
 
 def narrowed(unet: Any, weights: Mapping[str, nn.Parameter], dtype: torch.dtype) -> Narrow | None:
-    """The UNet computing in ``dtype`` in place of autocast; None where that isn't its format, or can't be."""
+    """The UNet computing in bf16 in place of autocast; None where ``dtype`` is another, or it can't be."""
     wide = [weight.dtype == torch.float32 for weight in weights.values()]
     others = (weight.dtype for name, weight in unet.named_parameters() if name not in weights)
-    if dtype == torch.float32 or not wide or not all(wide) or any(other != dtype for other in others):
+    # In fp16 norms could overflow what autocast computes in fp32.
+    if dtype != torch.bfloat16 or not wide or not all(wide) or any(other != dtype for other in others):
         return None
     if unet.is_gradient_checkpointing or any("lora_magnitude_vector" in name for name in weights):
         return None

@@ -73,6 +73,7 @@ def test_where_it_is_not_used(trained: Parts) -> None:
     weights = learning(parts)
     assert narrowed(parts.unet, weights, BF16) is not None
     assert narrowed(parts.unet, weights, torch.float32) is None
+    assert narrowed(parts.unet, weights, torch.float16) is None
     assert narrowed(parts.unet, {}, BF16) is None
     assert training(parts, BF16, optimizer_in_backward=True)._narrow is None
     parts.unet.enable_gradient_checkpointing()
