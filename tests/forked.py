@@ -7,14 +7,18 @@ import multiprocessing
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
 FORK = multiprocessing.get_context("fork")
+# Its usual lock is shared among forked processes: one that is killed while a progress bar is drawn never gives it back.
+tqdm.set_lock(threading.RLock())
 
 
 def run_together(work: Callable[[int], None], count: int = 2) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
@@ -18,6 +17,7 @@ from dreamgui.models.catalog import Catalog
 from dreamgui.models.manager import Models
 from dreamgui.recipes.train import train
 from dreamgui.workspace import Workspace
+from tests.forked import FORK
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def numbers(events: list[Event]) -> list[tuple[int, float, float | None, float]]
 
 def kill(workspace: Workspace, job: TrainJob, death: Death) -> bool:
     """Train in a child process that dies by SIGKILL; False where the run was finished before."""
-    child = multiprocessing.get_context("fork").Process(target=_die, args=(workspace.root, job, death))
+    child = FORK.Process(target=_die, args=(workspace.root, job, death))
     child.start()
     child.join(120)
     assert child.exitcode in (0, -signal.SIGKILL), child.exitcode
