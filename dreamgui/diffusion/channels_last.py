@@ -14,21 +14,24 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from dreamgui.diffusion.kernels import kernels
+from dreamgui.diffusion.kernels import Kernels, kernels
 
 
 def channels_last(device: torch.device) -> AbstractContextManager[Any]:
     """Inside the block models on this device keep channels last; where there are no kernels, nothing is different."""
-    return _ChannelsLast() if kernels(device) else nullcontext()
+    own = kernels(device)
+    return _ChannelsLast(own) if own else nullcontext()
 
 
 class _ChannelsLast(TorchFunctionMode):
+    def __init__(self, own: Kernels) -> None:
+        super().__init__()
+        self._own = own
+
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         named = kwargs or {}
-        if func is functional.group_norm:
-            own = kernels(args[0].device)
-            if own is not None and own.fits(args[0], args[1]):
-                return own.group_norm(*args, **named)
+        if func is functional.group_norm and self._own.fits(args[0], args[1]):
+            return self._own.group_norm(*args, **named)
         if func is Tensor.contiguous and len(args) == 1 and not named and _last(args[0]):
             return args[0]
         return func(*args, **named)
