@@ -2,7 +2,8 @@
 
 Autocast computes norms in fp32 and hands fp32 numbers on, which are cast again by the next layer; peft casts
 the input of each adapted layer to the adapter's fp32, and autocast casts it back: three copies for the three
-layers that read the same. Both stay in the compute format here. Sums inside a norm are fp32 either way.
+layers that read the same. Both stay in the compute format here. Sums inside a norm are fp32 either way. Where no
+cast is needed at all, an adapted linear layer is one operation, see :mod:`dreamgui.models.adapted`.
 """
 
 from __future__ import annotations
@@ -10,20 +11,45 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from peft.tuners.lora import LoraLayer
+from peft.tuners import lora
 from torch import Tensor, nn
+
+from dreamgui.models.adapted import adapted
 
 
 def keep_less(unet: Any) -> None:
     """Change how a UNet that :func:`~dreamgui.models.lora_files.add_lora` has adapted computes under autocast.
 
-    Without autocast nothing changes where all weights have one format.
+    Without autocast results change by rounding only.
     """
     for module in unet.modules():
-        if isinstance(module, LoraLayer):
+        if isinstance(module, lora.LoraLayer):
             module.cast_input_dtype_enabled = False
+            if type(module) is lora.Linear:
+                module.__class__ = _Linear
         elif type(module) in _NARROW and module.weight is not None:
             module.__class__ = _NARROW[type(module)]
+
+
+class _Linear(lora.Linear):
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        weights = self._one_operation(x)
+        if weights is None or args or kwargs:
+            return super().forward(x, *args, **kwargs)
+        return adapted(x, *weights)
+
+    def _one_operation(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor, Tensor, float] | None:
+        """What :func:`adapted` takes; None where formats differ or the adapter isn't a plain one that is at work."""
+        if self.disable_adapters or self.merged or self.lora_variant or len(self.active_adapters) != 1:
+            return None
+        name = self.active_adapters[0]
+        base: Any = self.base_layer
+        if not isinstance(self.lora_dropout[name], nn.Identity) or torch.is_autocast_enabled(x.device.type):
+            return None
+        down, up = self.lora_A[name].weight, self.lora_B[name].weight
+        if {base.weight.dtype, down.dtype, up.dtype} != {x.dtype}:
+            return None
+        return base.weight, base.bias, down, up, float(self.scaling[name])
 
 
 class _GroupNorm(nn.GroupNorm):

@@ -58,15 +58,15 @@ class Captions:
     def __len__(self) -> int:
         return len(self.tokens)
 
-    def batch(self, index: Tensor, empty_share: float) -> Tensor:
+    def batch(self, index: Tensor, empty_share: float, strangers: bool = False) -> Tensor:
         """Token numbers ``[n, 77]`` of one caption in four of each picture, ``empty_share`` of them empty.
 
-        A different rare word fills each place that is left open for any name.
+        A different rare word fills each place that is left open for any name; for ``strangers`` it stays open.
         """
         count, device = len(index), index.device
         chosen = self.tokens[index, torch.randint(self.tokens.shape[1], (count,), device=device)]
         anybody = self.rare[torch.randint(len(self.rare), (count, 1), device=device)].int()
-        filled = torch.where(chosen == ANY_NAME_TOKEN, anybody, chosen)
+        filled = chosen if strangers else torch.where(chosen == ANY_NAME_TOKEN, anybody, chosen)
         return torch.where(torch.rand(count, 1, device=device) < empty_share, self._empty, filled)
 
     def lengths(self, table: Tensor) -> dict[str, float]:
