@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -16,10 +20,11 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from dreamgui.diffusion.channels_last import channels_last
-from dreamgui.diffusion.sample import pictures_at_once
+from dreamgui.diffusion.sample import PICTURE_BYTES, pictures_at_once
 from dreamgui.diffusion.text import encode_prompts, tokenize
 from dreamgui.diffusion.transfer import send
 from dreamgui.errors import Damaged
+from dreamgui.models.device import free_bytes
 from dreamgui.workspace import write_atomic
 
 if TYPE_CHECKING:
@@ -27,6 +32,9 @@ if TYPE_CHECKING:
 
 
 Box = tuple[float, float, float, float]
+_READERS = 4
+_AMPLE = 40
+"""So much room that many pictures at once are far from a training's peak: 24 GB."""
 
 
 class Picture(NamedTuple):
@@ -99,25 +107,47 @@ def encode_pictures(
     Raises:
         Damaged: a picture can't be read.
     """
-    keys = [_key(parts, picture) for picture in pictures]
+    with ThreadPoolExecutor(_READERS) as pool:
+        keys = list(pool.map(partial(_key, parts), pictures))
     known = _read(cache)
     moments = {key: known[key] for key in keys if key in known}
     missing = list({key: one for key, one in zip(keys, pictures, strict=True) if key not in moments}.items())
     size_px, done = parts.card.size_px, len(pictures) - len(missing)
-    room = pictures_at_once(parts.device, size_px, size_px)
-    if parts.device.type == "cuda":
-        # The memory of eight at 512 pixels would be the peak of a small training.
-        room = max(1, room // 8)
-    for start in range(0, len(missing), room):
-        batch = missing[start : start + room]
-        pixels = torch.stack([_pixels(picture, size_px) for _, picture in batch])
-        moments.update(zip((key for key, _ in batch), _moments(parts, pixels), strict=True))
-        done += len(batch)
-        yield done, len(pictures)
+    room = _encoded_at_once(parts.device, size_px)
+    with ThreadPoolExecutor(_READERS) as pool:
+        # A card takes less time for a picture than to unpack it, so some are unpacked ahead.
+        unpack = partial(_pixels, size_px=size_px)
+        pixels = _ahead(pool, unpack, [picture for _, picture in missing], 2 * _READERS)
+        for start in range(0, len(missing), room):
+            batch = [key for key, _ in missing[start : start + room]]
+            found = _moments(parts, torch.stack(list(islice(pixels, len(batch)))))
+            moments.update(zip(batch, found, strict=True))
+            done += len(batch)
+            yield done, len(pictures)
     if missing:
         # Pictures that this set leaves out may be in the next one.
         write_atomic(cache, save({**known, **moments}))
     return _together(parts, [moments[key] for key in keys], pictures, face_weight)
+
+
+def _encoded_at_once(device: torch.device, size_px: int) -> int:
+    """The memory of eight at 512 pixels would be the peak of a small training, so a card with little room takes one."""
+    room = pictures_at_once(device, size_px, size_px)
+    if device.type != "cuda" or free_bytes(device) > _AMPLE * PICTURE_BYTES:
+        return room
+    return max(1, room // 8)
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, work: Callable[[Picture], Tensor], pictures: Sequence[Picture], count: int
+) -> Iterator[Tensor]:
+    """``map`` by threads that are at most ``count`` pictures ahead."""
+    coming: deque[Future[Tensor]] = deque()
+    for picture in pictures:
+        coming.append(pool.submit(work, picture))
+        if len(coming) > count:
+            yield coming.popleft().result()
+    yield from (each.result() for each in coming)
 
 
 def face_weights(pictures: Sequence[Picture], height: int, width: int, face_weight: float) -> Tensor | None:

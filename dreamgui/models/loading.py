@@ -36,6 +36,8 @@ class Parts:
         scheduler_config: betas and prediction type, for any diffusers scheduler's ``from_config``.
         companions: VAE and text encoder as far as they don't learn: they may rest while nobody needs them, and
             are back for the next user.
+        steady: whether all weights stay where and what they are while these parts are lent.
+        replay: what :mod:`dreamgui.diffusion.sample` keeps of steady parts from one drawing to the next.
     """
 
     unet: UNet2DConditionModel
@@ -48,6 +50,8 @@ class Parts:
     dtype: torch.dtype
     card: ModelCard
     companions: Companions = field(default_factory=Companions)
+    steady: bool = False
+    replay: Any = field(default=None, init=False)
 
 
 def _place(module: Any, device: torch.device) -> Any:

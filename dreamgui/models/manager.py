@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ class Models:
             lora_file = self.catalog.run_file(spec.lora_run) if spec.lora_run else None
             controlnet = self._control(base, spec.controlnet) if spec.controlnet else None
             text_encoder = self._trained_text_encoder(base, spec)
-            parts = _with(base.parts, controlnet=controlnet, text_encoder=text_encoder)
+            parts = replace(base.parts, controlnet=controlnet, text_encoder=text_encoder, steady=True)
             try:
                 if unet_file:
                     loading.swap_weights(parts.unet, unet_file)
@@ -89,6 +89,7 @@ class Models:
                     lora_files.attach_lora(parts.unet, lora_file, spec.lora_scale)
                 yield parts
             finally:
+                parts.replay = None
                 self._restore(base, swapped=unet_file is not None, adapted=lora_file is not None)
 
     @contextmanager
@@ -123,7 +124,7 @@ class Models:
             else:
                 unet.requires_grad_(True)
             unet.train()
-            parts = _with(loaded.parts, unet=unet, dtype=compute)
+            parts = replace(loaded.parts, unet=unet, dtype=compute)
             if text_encoder:
                 Companions([parts.text_encoder], self.device).rest()
                 parts.text_encoder = self._learning_text_encoder(loaded.folder, lora)
@@ -267,10 +268,6 @@ class Models:
     def _forget(self) -> None:
         self._base = self._controlnet = None
         give_back_memory()
-
-
-def _with(parts: Parts, **changes: Any) -> Parts:
-    return Parts(**{**vars(parts), **changes})
 
 
 def _stamp(folder: Path) -> tuple[int, int]:

@@ -65,6 +65,15 @@ class ClassDrawing:
         size_px = self.parts.card.size_px
         room = pictures_at_once(self.parts.device, size_px, size_px)
         line = deque((slot, 0) for slot in missing)
+        with ThreadPoolExecutor(_WRITERS) as pool:
+            yield from self._draw(line, room, progress, pool)
+
+    def _draw(
+        self, line: deque[tuple[Slot, int]], room: int, progress: Progress, pool: ThreadPoolExecutor
+    ) -> Generator[Event, None, None]:
+        """While a card draws a batch the one before it is packed, several pictures at a time: it would wait."""
+        fast = self.parts.device.type == "cuda"
+        keeping: Iterator[ClassImage] = iter(())
         while line:
             batch = [line.popleft() for _ in range(min(room, len(line)))]
             now = Progress(progress.label, len(self.looks), progress.total)
@@ -76,8 +85,13 @@ class ClassDrawing:
             again = [(slot, attempt + 1) for slot, attempt in wrong]
             line.extendleft(reversed(again))
             self.again += len(again)
-            yield from self._keep([slot for slot, _ in batch if slot not in dict(again)])
+            yield from keeping
+            keeping = self._keep([slot for slot, _ in batch if slot not in dict(again)], pool)
+            if not fast:
+                yield from keeping
             yield Progress(progress.label, len(self.looks), progress.total)
+        yield from keeping
+        yield Progress(progress.label, len(self.looks), progress.total)
 
     def notes(self) -> Iterator[str]:
         """What there is to say about drawings that weren't as asked for, and about what was kept."""
@@ -122,15 +136,15 @@ class ClassDrawing:
         never = self._tried[framing] >= HOPELESS and not self._right[framing]
         return never or (self._tried.total() >= HOPELESS and not self._faces)
 
-    def _keep(self, slots: Sequence[Slot]) -> Iterator[ClassImage]:
-        """Write the slots' best drawings, several at a time: a fast card would wait for each to be packed."""
-        best = [self._best.pop(slot) for slot in slots]
-        with ThreadPoolExecutor(_WRITERS) as pool:
-            written = [pool.submit(self._write, slot, one) for slot, one in zip(slots, best, strict=True)]
-            for slot, one, writing in zip(slots, best, written, strict=True):
-                file = writing.result()
-                self.looks[slot] = one.look
-                yield ClassImage(slot.index, file)
+    def _keep(self, slots: Sequence[Slot], pool: ThreadPoolExecutor) -> Iterator[ClassImage]:
+        """Begin to write the slots' best drawings; their events, each as soon as its picture is written."""
+        best = {slot: self._best.pop(slot) for slot in slots}
+        written = {slot: pool.submit(self._write, slot, one) for slot, one in best.items()}
+        return (self._kept(slot, best[slot].look, writing.result()) for slot, writing in written.items())
+
+    def _kept(self, slot: Slot, look: Look, file: Path) -> ClassImage:
+        self.looks[slot] = look
+        return ClassImage(slot.index, file)
 
     def _write(self, slot: Slot, one: _Drawn) -> Path:
         file = self.folder / slot.file

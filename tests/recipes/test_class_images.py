@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -140,10 +141,12 @@ def test_other_settings_draw_others(workspace: Workspace, models: Models, seeds:
 def test_a_truncated_picture_is_drawn_again(workspace: Workspace, models: Models, seeds: list[int]) -> None:
     run(job(3), workspace, models)
     file = next((workspace.root / "classes").rglob("plain-00001.png"))
-    whole = file.read_bytes()
+    before, whole = np.array(Image.open(file)).astype(int), file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
     run(job(3), workspace, models)
-    assert seeds == [0, 1, 2, 1] and file.read_bytes() == whole
+    assert seeds == [0, 1, 2, 1]
+    # Alone, not among three: processors may round a sum otherwise.
+    assert np.abs(np.array(Image.open(file)).astype(int) - before).max() <= 1
 
 
 def test_stop_keeps_what_was_drawn(
