@@ -30,6 +30,7 @@ from dreamgui.recipes.drawn import drawn
 from dreamgui.recipes.launch import Plan, require_shareable, train_together
 from dreamgui.recipes.lessons import Material, encode, photographs
 from dreamgui.recipes.loss_log import Board, LossLog
+from dreamgui.recipes.split import why_not_split
 from dreamgui.recipes.tiers import fitted
 from dreamgui.recipes.trained_run import TrainedRun
 from dreamgui.recipes.wishes import SAMPLE, SAVE, Wishes
@@ -241,6 +242,8 @@ def smaller(job: TrainJob, tier: str = "") -> str:
         return f"Set the batch to {half} and add up {sums} batches: it learns the same in less memory."
     if not job.gradient_checkpointing:
         return "Turn gradient checkpointing on: it learns the same, more slowly, in less memory."
+    if not job.shard and why_not_split(job) is None:
+        return f"Split the weights over the {job.processes} GPUs: it learns the same, each holds a part."
     if tier:
         return tier
     if job.batch_size > job.processes:
