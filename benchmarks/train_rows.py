@@ -116,5 +116,7 @@ ROWS: tuple[Row, ...] = (
         {**UNET, "batch_size": 4}, gpus=2),
     Row("gpus-4", "4 GPUs, UNet 4+4 each, against 1", "gpus", "times", 3.5, 3.8,
         {**UNET, "batch_size": 4}, gpus=4),
+    Row("fsdp-2", "2 GPUs, UNet 4+4 each, weights split (FSDP), against 1", "gpus", "times",
+        settings={**UNET, "batch_size": 4, "shard": True}, gpus=2, extra=True),
 )  # fmt: skip
 BY_NAME = {row.name: row for row in ROWS}

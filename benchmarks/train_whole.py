@@ -119,7 +119,8 @@ def gpus(row: Row, place: Place) -> dict[str, Any]:
         raise BadInput(f"This machine has {torch.cuda.device_count()} GPU.", f"It takes {row.gpus}.")
     size, seconds = row.settings["batch_size"], max(place.seconds, 1.0)
     if size not in _alone:
-        _alone[size] = 2 * size * _speed(place, row.settings, models, seconds)
+        alone = {name: value for name, value in row.settings.items() if name != "shard"}
+        _alone[size] = 2 * size * _speed(place, alone, models, seconds)
     shared = {**row.settings, "batch_size": row.gpus * size, "processes": row.gpus}
     together = 2 * size * row.gpus * _speed(place, shared, models, seconds)
     return {"value": together / _alone[size], "images_s": together, "images_s_of_one": _alone[size]}

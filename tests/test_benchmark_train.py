@@ -114,7 +114,9 @@ def test_rows_turn_on_what_they_are_named_for() -> None:
     card = Machine("cuda", int(80e9), "bfloat16", "")
     for row in ROWS:
         capped = replace(card, free_bytes=int((row.cap_gb or 80) * 1e9))
-        choice = choose(TrainJob.model_validate(row.settings), capped, Sizes(SD15_WEIGHTS, 512))
+        choice = choose(
+            TrainJob.model_validate({**row.settings, "processes": row.gpus}), capped, Sizes(SD15_WEIGHTS, 512)
+        )
         tier = row.settings["memory_tier"]
         if tier == "none":
             assert choice.job.optimizer == "adamw" and not choice.job.bf16_weights and not choice.told

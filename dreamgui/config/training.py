@@ -72,6 +72,9 @@ class TrainSettings(JobConfig):
     processes: int = knob(
         1, "Processes that share a step's pictures between them, one a GPU", ge=1, le=64, fold=True
     )
+    shard: bool = knob(
+        False, "Split the UNet's weights over the GPUs (FSDP), where one GPU is too small for them", fold=True
+    )
     random_flips: bool = knob(
         False, "Also learn from mirrored photographs (no face is symmetrical)", fold=True
     )

@@ -57,7 +57,7 @@ class Checkpoint:
         Raises:
             Damaged: the checkpoint is of other weights, or was made with another optimizer.
         """
-        weights = self._of("weight")
+        weights = {name: training.part(value) for name, value in self._of("weight").items()}
         forms = {name: (weight.shape, weight.dtype) for name, weight in training.trained.items()}
         averaged = "updates" in self.numbers
         made_with = self.numbers["name"], averaged
@@ -74,7 +74,8 @@ class Checkpoint:
             training.average.updates = self.numbers["updates"]
             for name, value in self._of("average").items():
                 training.average.weights[name].copy_(value)
-        restore_state(training.optimizer, training.trained, self._of("optimizer"), self.numbers["optimizer"])
+        state = {key: training.part(value) for key, value in self._of("optimizer").items()}
+        restore_state(training.optimizer, training.trained, state, self.numbers["optimizer"])
         training.scaler.load_state_dict(self.numbers["scaler"])
 
     def _of(self, kind: str) -> dict[str, Tensor]:
@@ -135,7 +136,7 @@ class Checkpoints:
         target = self.folder / f"step-{step:06d}"
         try:
             with new_folder(target) as folder:
-                save_file(_tensors(training, losses, validations), folder / _TENSORS)
+                save_file(_measured(losses, validations) | gathered(training), folder / _TENSORS)
                 size = (folder / _TENSORS).stat().st_size
                 card = {"step": step, "size_bytes": size, "quality": quality, "job": job}
                 write_json(folder / _CARD, {**card, "numbers": _numbers(training)})
@@ -199,19 +200,28 @@ class Checkpoints:
         )
 
 
-def _tensors(
-    training: TrainingStep, losses: Sequence[Loss], validations: Sequence[Validation]
-) -> dict[str, Tensor]:
+def gathered(training: TrainingStep) -> dict[str, Tensor]:
+    """Weights, their average and the optimizer's state, whole.
+
+    Where weights are split all processes must call this; only the first gets more than empty tensors.
+    """
     names: dict[Tensor, str] = {weight: name for name, weight in training.trained.items()}
     tensors = {
+        f"weight/{name}": training.whole(name, w.detach()).contiguous()
+        for name, w in training.trained.items()
+    }
+    if training.average:
+        tensors |= {f"average/{name}": w.contiguous() for name, w in training.average.weights.items()}
+    for key, value in state_tensors(training.optimizer, names).items():
+        tensors[f"optimizer/{key}"] = training.whole(key.rpartition("/")[0], value)
+    return tensors
+
+
+def _measured(losses: Sequence[Loss], validations: Sequence[Validation]) -> dict[str, Tensor]:
+    return {
         "losses": torch.tensor([_row(loss) for loss in losses], dtype=torch.float64).reshape(-1, 6),
         "validations": torch.tensor([astuple(v) for v in validations], dtype=torch.float64).reshape(-1, 2),
     }
-    tensors |= {f"weight/{name}": w.detach().contiguous() for name, w in training.trained.items()}
-    if training.average:
-        tensors |= {f"average/{name}": w.contiguous() for name, w in training.average.weights.items()}
-    state = state_tensors(training.optimizer, names)
-    return tensors | {f"optimizer/{key}": value for key, value in state.items()}
 
 
 def _numbers(training: TrainingStep) -> dict[str, Any]:

@@ -126,6 +126,8 @@ def _impossible(training: TrainingStep) -> str:
     name = training.settings.optimizer
     if training.device.type != "cuda":
         return f"{training.device.type.upper()} has no CUDA graphs."
+    if training.sharded:
+        return "Steps run without a CUDA graph: weights that are split over the GPUs come and go with each block."
     if name != "adamw":
         return f"Steps run without a CUDA graph: the optimizer {name!r} decides on the processor."
     if any(weight.dtype == torch.bfloat16 for weight in training.trained.values()):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -67,13 +68,19 @@ class SharedStep(TrainingStep):
         self._mean = None
 
     def _backward(self, batch: Batch) -> Tensor:
+        with self._mean_gradients():
+            losses = super()._backward(batch)
+        dist.all_reduce(losses)
+        return losses / dist.get_world_size()
+
+    @contextmanager
+    def _mean_gradients(self) -> Iterator[None]:
+        """After the backward passes inside, gradients are the mean of all processes'."""
         # Only now it is known what the gradients come to: the model may have been compiled meanwhile.
         if self._mean is None:
             self._mean = MeanGradients(self.leaves, self.settings.accumulate)
         with self._mean.taken():
-            losses = super()._backward(batch)
-        dist.all_reduce(losses)
-        return losses / dist.get_world_size()
+            yield
 
     def _require_equal(self) -> None:
         mine = self.fingerprint()

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from dreamgui.config import OptimizerName
+from dreamgui.diffusion.alone import Alone
 from dreamgui.diffusion.batches import Batch
 from dreamgui.diffusion.ema import Average
 from dreamgui.diffusion.in_backward import InBackward
@@ -51,7 +52,7 @@ class StepSettings:
     seed: int = 0
 
 
-class TrainingStep:
+class TrainingStep(Alone):
     """Forward, backward, clip, optimizer, average.
 
     Attributes:
@@ -79,7 +80,7 @@ class TrainingStep:
         self.settings = settings or StepSettings()
         self._text_encoder = text_encoder
         self.text_learns = text_encoder is not None
-        image, text = _learning(unet), _learning(text_encoder, TEXT)
+        image, text = self._learning(unet), self._learning(text_encoder, TEXT)
         self.trained: dict[str, nn.Parameter] = image | text
         groups = [list(group.values()) for group in (image, text) if group]
         self.device = groups[0][0].device
@@ -113,13 +114,6 @@ class TrainingStep:
         measured = self.learn(batch)
         self.after()
         return measured
-
-    def before(self) -> None:
-        """What comes before a step and can't be in a CUDA graph: nothing, where a process is alone."""
-
-    def all_agree(self, yes: bool) -> bool:
-        """Whether every process says yes: what this one says, where it is alone."""
-        return yes
 
     def parts(self, batch: Batch) -> list[Batch]:
         """What goes through the model at once, one after the other."""
@@ -182,6 +176,11 @@ class TrainingStep:
         return dreambooth_loss(
             prediction, batch, self.schedule, self.settings.prior_weight, self.settings.min_snr_gamma
         )
+
+    def _learning(self, module: Any | None, prefix: str = "") -> dict[str, nn.Parameter]:
+        if module is None:
+            return {}
+        return {prefix + name: weight for name, weight in module.named_parameters() if weight.requires_grad}
 
     def _narrowed(self, weights: dict[str, nn.Parameter], dtype: torch.dtype) -> Narrow | None:
         """The UNet without autocast; its copies are kept where the optimizer moves them and gradients needn't add up."""
@@ -277,13 +276,15 @@ class TrainingStep:
         return norm
 
     def _fused_update(self) -> Tensor:
-        norms = torch._foreach_norm(self._gradients(), 2, torch.float32)
-        norm = torch.linalg.vector_norm(torch.stack(norms))
+        norm = self._norm()
         optimizer: Any = self.optimizer
         optimizer.grad_scale = (norm / self.settings.max_grad_norm).clamp(min=1.0)
         optimizer.found_inf = (~norm.isfinite()).float()
         optimizer.step()
         return norm
+
+    def _norm(self) -> Tensor:
+        return torch.linalg.vector_norm(torch.stack(torch._foreach_norm(self._gradients(), 2, torch.float32)))
 
     def _clip(self) -> Tensor:
         weights = [weight for weight in self.trained.values() if weight.grad is not None]
@@ -299,9 +300,3 @@ def recomputed(module: nn.Module, *inputs: Any) -> Any:
     The UNet draws no random numbers there, so none are put back; a CUDA graph couldn't hold that.
     """
     return checkpoint(module, *inputs, use_reentrant=False, preserve_rng_state=False)
-
-
-def _learning(module: Any | None, prefix: str = "") -> dict[str, nn.Parameter]:
-    if module is None:
-        return {}
-    return {prefix + name: weight for name, weight in module.named_parameters() if weight.requires_grad}

@@ -18,6 +18,8 @@ RECOMPUTED_BYTES = 0.30e9
 """The same with gradient checkpointing."""
 REBUILT_BYTES = 0.3e9
 """The largest block while it is computed again."""
+SPLIT_WEIGHTS = 49_164_800
+"""Of the largest block that is gathered at once, where weights are split over GPUs."""
 DRAWING_BYTES = 0.9e9
 """Drawing a sample, in place of a step's activations; VAE and text encoder (0.4) come back for it."""
 BESIDE_BYTES = 0.5e9
@@ -39,6 +41,9 @@ class Sizes:
 def needed_bytes(job: TrainJob, sizes: Sizes, compute: str) -> int:
     """The peak of a step, estimated: within about a tenth for Stable Diffusion 1.5 with the usual settings.
 
+    Of each GPU, where there are several. Where they split the weights, that is their part of weights, moments and
+    gradients, 16 bytes in all, and the largest block whole; or all weights, as they are loaded before.
+
     Args:
         compute: "bfloat16", "float16" or "float32".
     """
@@ -49,13 +54,22 @@ def needed_bytes(job: TrainJob, sizes: Sizes, compute: str) -> int:
     width = 2 if job.bf16_weights else 4
     state = 4 if job.bf16_weights and job.optimizer == "adamw" else _STATE_BYTES[job.optimizer]
     average = 4 if job.ema_decay else 0
-    standing = learning * (width + state + average) + frozen * narrow
+    among = job.processes if job.shard else 1
+    standing = learning * (width + state + average) / among + frozen * narrow
     if job.method == "lora" and job.train_text_encoder:
         standing += TEXT_WEIGHTS * 4
-    gradients = 0 if job.optimizer_in_backward else learning * width
+    gradients = 0 if job.optimizer_in_backward else learning * width / among
     if job.gradient_checkpointing and gradients:
         gradients += REBUILT_BYTES
-    return round(standing + max(_activations(job, sizes, narrow), gradients, DRAWING_BYTES) + BESIDE_BYTES)
+    if job.shard:
+        standing += _gathered(sizes, narrow)
+    step = standing + max(_activations(job, sizes, narrow), gradients, DRAWING_BYTES)
+    return round(max(step, learning * width if job.shard else 0) + BESIDE_BYTES)
+
+
+def _gathered(sizes: Sizes, narrow: int) -> float:
+    """The largest block, and the one after it, which is on its way; and gradients, which are sent as fp32."""
+    return SPLIT_WEIGHTS * sizes.weights / SD15_WEIGHTS * (2 * narrow + narrow + 4)
 
 
 def _weights(job: TrainJob, sizes: Sizes) -> tuple[float, float]:
@@ -71,6 +85,7 @@ def _activations(job: TrainJob, sizes: Sizes, narrow: int) -> float:
     scale = (sizes.size_px / SD15_PX) ** 2 * (sizes.weights / SD15_WEIGHTS) ** 0.5 * narrow / 2
     if job.gradient_checkpointing:
         return scale * (pictures * RECOMPUTED_BYTES + REBUILT_BYTES)
-    # Autocast casts fp32 weights to what it computes in, and keeps that for the backward pass.
-    casts = sizes.weights * narrow if job.method == "unet" and narrow == 2 and not job.bf16_weights else 0
+    # Autocast casts fp32 weights to what it computes in, and keeps that for the backward pass; gathered ones go.
+    kept = job.method == "unet" and not job.bf16_weights and not job.shard
+    casts = sizes.weights * narrow if kept and narrow == 2 else 0
     return scale * pictures * KEPT_BYTES[job.method] + casts

@@ -21,7 +21,9 @@ from dreamgui.diffusion.step import StepSettings, TrainingStep, recomputed
 from dreamgui.diffusion.text import encode_prompts, tokenize
 from dreamgui.errors import NotEnoughMemory
 from dreamgui.events import Event, Note, Progress, Score
+from dreamgui.models.catalog import UNET_FILE
 from dreamgui.recipes.drawn import drawn
+from dreamgui.recipes.launch import require_shareable
 from dreamgui.recipes.lessons import photographs
 from dreamgui.recipes.tiers import fitted
 from dreamgui.recipes.train import SAMPLE_STEPS, lora_settings, smaller
@@ -54,7 +56,8 @@ class Measured:
 def preflight(job: PreflightJob, workspace: Workspace, models: Models) -> Iterator[Event]:
     """Load everything as a training does, take a few steps at a rate of 0 on noise, draw one picture.
 
-    Nothing is kept. What a training would refuse is refused here with the same sentence.
+    Nothing is kept. What a training would refuse is refused here with the same sentence. Where GPUs split the
+    weights, what it needs is told by estimate.
 
     Raises:
         UnknownName, NotEnoughPhotos, BadInput: as :func:`dreamgui.recipes.train.train`.
@@ -67,6 +70,9 @@ def preflight(job: PreflightJob, workspace: Workspace, models: Models) -> Iterat
     job = choice.job
     if choice.told:
         yield Note(choice.told)
+    if job.shard:
+        yield from _estimated(job, choice.need_bytes, workspace, models)
+        return
     yield Progress(LABEL, 0, STEPS + 1)
     try:
         with models.train(job.model, lora_settings(job), job.train_text_encoder, job.bf16_weights) as parts:
@@ -80,6 +86,22 @@ def preflight(job: PreflightJob, workspace: Workspace, models: Models) -> Iterat
     for sentence in _told(job, found, class_count, disk_bytes):
         yield Note(sentence)
     yield Score("preflight", _figures(job, found, class_count, disk_bytes))
+
+
+def _estimated(job: PreflightJob, need_bytes: int, workspace: Workspace, models: Models) -> Iterator[Event]:
+    """What is known of a training whose weights are split: this process alone can't take a step of it."""
+    require_shareable(job, models.device)
+    file_bytes = (models.catalog.folder(job.model) / UNET_FILE).stat().st_size
+    disk_bytes = file_bytes * (1 + (job.keep_checkpoints + 2) * CHECKPOINT_TIMES)
+    workspace.require_space(disk_bytes)
+    yield Note(
+        f"Split over {job.processes} GPUs, a step needs about {need_bytes / 1e9:.1f} GB of each, by estimate: it isn't "
+        "tried here, as it takes all of them."
+    )
+    yield Note(
+        f"On the disk: {file_bytes / 1e6:.1f} MB for the run, up to {disk_bytes / 1e6:.0f} MB with checkpoints."
+    )
+    yield Score("preflight", {"memory_bytes": need_bytes, "disk_bytes": disk_bytes})
 
 
 def _measured(

@@ -1,7 +1,8 @@
 """One of the processes that train together: ``accelerate launch --module dreamgui.recipes.ranks FOLDER``.
 
 What lies in the folder is described in :mod:`dreamgui.recipes.launch`, which starts this. Each process runs
-the same training; the first alone draws, validates, writes, and reports.
+the same training; the first alone writes and reports, and draws and validates, unless the weights are split:
+then it takes all of them to compute anything.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ from PIL import Image
 from torch import distributed as dist
 
 from dreamgui.config import TrainJob
+from dreamgui.diffusion.checkpoints import gathered
+from dreamgui.diffusion.sharded import ShardedStep
 from dreamgui.diffusion.shared import SharedStep
+from dreamgui.diffusion.step import TrainingStep
 from dreamgui.errors import DreamError
 from dreamgui.events import Event, Sampled, to_json
 from dreamgui.models.cards import RunCard
@@ -40,7 +44,8 @@ from dreamgui.workspace import write_json
 # The others wait so long while the first draws, validates or writes a checkpoint.
 PATIENCE = timedelta(hours=1)
 _STDIN = 0
-_WRITES_NOTHING = {"sample_every": 0, "validate_every": 0, "tensorboard": False, "finish_with": "last"}
+_WRITES_NOTHING = {"tensorboard": False}
+_LOOKS_AT_NOTHING = {"sample_every": 0, "validate_every": 0, "finish_with": "last"}
 
 
 def main(folder: Path) -> None:
@@ -66,7 +71,8 @@ def _trained(plan: Plan, parts: Parts, state: PartialState, folder: Path) -> Ite
     # What the first has encoded lies on the disk when the others come to it.
     with state.main_process_first():
         yield from encode(parts, plan.job, plan.material)
-    step = partial(SharedStep, stop_wanted=(folder / STOP).exists)
+    kind = ShardedStep if plan.job.shard else SharedStep
+    step = partial(kind, stop_wanted=(folder / STOP).exists)
     yield from learn(plan.job, parts, plan.run, plan.material, step)
 
 
@@ -83,22 +89,28 @@ class _Watched(TrainedRun):
     def begin(self) -> None:
         """The first process does it."""
 
-    def save_checkpoint(self, training: object, log: LossLog) -> Path:
-        """The first process does it."""
+    def save_checkpoint(self, training: TrainingStep, log: LossLog) -> Path:
+        """The first process does it; it is given this one's part."""
+        if training.sharded:
+            gathered(training)
         return self.folder
 
-    def finish(self, training: object, parts: Parts, log: LossLog, seconds: float) -> RunCard:
-        """The first process does it."""
+    def finish(self, training: TrainingStep, parts: Parts, log: LossLog, seconds: float) -> RunCard:
+        """The first process does it; it is given this one's part."""
+        if training.sharded:
+            training.whole_unet()
         return self._card(len(log.losses), seconds, file_bytes=0, finished=True)
 
 
 def _watching(plan: Plan, folder: Path) -> Plan:
-    """The plan for a process that only computes its part of the steps."""
-    job: TrainJob = plan.job.model_copy(update=_WRITES_NOTHING)
+    """The plan for a process that only computes: its part of the steps, or its part of everything."""
+    changes = _WRITES_NOTHING if plan.job.shard else _WRITES_NOTHING | _LOOKS_AT_NOTHING
+    job: TrainJob = plan.job.model_copy(update=changes)
     run = _Watched(plan.run.name, job, plan.workspace)
     # What lies in the run's own folder, beside its checkpoints, is for the first process alone.
     run.folder = folder
-    return replace(plan, job=job, run=run, material=replace(plan.material, held_out=[]))
+    held_out = plan.material.held_out if plan.job.shard else []
+    return replace(plan, job=job, run=run, material=replace(plan.material, held_out=held_out))
 
 
 def _tell(folder: Path, event: Event, number: int) -> None:

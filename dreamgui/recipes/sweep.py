@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
@@ -92,8 +92,10 @@ def sweep(job: SweepJob, workspace: Workspace, models: Models) -> Generator[Even
 def plan(job: SweepJob, name: str) -> list[TrainJob]:
     """The trainings of a sweep: ranks by learning rates, then the UNet; they differ in nothing else."""
     shared = {field: getattr(job, field) for field in SweepJob.model_fields if field in TrainJob.model_fields}
+    # There is too little of a LoRA to be split.
+    lora: dict[str, Any] = {**shared, "method": "lora", "shard": False}
     points = [
-        TrainJob(**shared, method="lora", rank=rank, learning_rate=rate, run=f"{name}-r{rank}-lr{rate:g}")
+        TrainJob(**lora, rank=rank, learning_rate=rate, run=f"{name}-r{rank}-lr{rate:g}")
         for rank in job.ranks
         for rate in job.learning_rates
     ]

@@ -15,6 +15,7 @@ from dreamgui.config import MemoryTier, TrainJob
 from dreamgui.errors import BadInput
 from dreamgui.models.catalog import UNET_FILE
 from dreamgui.recipes.memory import Sizes, needed_bytes
+from dreamgui.recipes.split import why_not_split
 
 if TYPE_CHECKING:
     import torch
@@ -181,11 +182,13 @@ def means(job: TrainJob) -> str:
         "8-bit optimizer state": job.optimizer == "adamw-8bit",
         "the optimizer in the backward pass": job.optimizer_in_backward,
         "weights in bf16, rounded by chance": job.bf16_weights,
+        f"weights split over {job.processes} GPUs": job.shard,
     }
     return ", ".join(name for name, used in named.items() if used) or "nothing is saved"
 
 
 def _obstacles(job: TrainJob, machine: Machine) -> Iterator[tuple[str, str] | None]:
+    yield why_not_split(job) if job.shard else None
     yield _without_8bit(machine) if job.optimizer == "adamw-8bit" else None
     yield _not_in_backward(job, machine) if job.optimizer_in_backward else None
     yield _not_in_bf16(job, machine) if job.bf16_weights else None

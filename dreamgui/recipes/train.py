@@ -30,6 +30,7 @@ from dreamgui.recipes.drawn import drawn
 from dreamgui.recipes.launch import Plan, require_shareable, train_together
 from dreamgui.recipes.lessons import Material, encode, photographs
 from dreamgui.recipes.loss_log import Board, LossLog
+from dreamgui.recipes.split import why_not_split
 from dreamgui.recipes.tiers import fitted
 from dreamgui.recipes.trained_run import TrainedRun
 from dreamgui.recipes.wishes import SAMPLE, SAVE, Wishes
@@ -160,6 +161,8 @@ def learn(
                 told_at = time.monotonic()
                 yield Progress("Training", step, job.steps)
                 sample_now, save_now = wishes.take(SAMPLE), wishes.take(SAVE)
+            save_now = save_now or time.monotonic() - saved_at > CHECKPOINT_SECONDS
+            sample_now, save_now = training.as_the_first(sample_now, save_now)
 
             # Once in a while: how the weights do on photographs that they don't learn from.
             if held_out and (step % job.validate_every == 0 or last):
@@ -173,8 +176,7 @@ def learn(
                 samples_fit = yield from _samples(parts, training, job, step)
 
             # Once in a while, and every minute at the latest: a checkpoint.
-            due = step % job.checkpoint_every == 0 or time.monotonic() - saved_at > CHECKPOINT_SECONDS
-            if (due or save_now) and not last:
+            if (step % job.checkpoint_every == 0 or save_now) and not last:
                 yield from log.rest()
                 path = run.save_checkpoint(training, log)
                 saved_at = time.monotonic()
@@ -224,7 +226,8 @@ def _samples(parts: Parts, training: TrainingStep, job: TrainJob, step: int) -> 
                 image, *_ = yield from drawn(parts, [request], Progress("Training", step, job.steps))
                 yield Sampled(step, prompt, request.seed, image)
     except RuntimeError as error:
-        if not is_out_of_memory(error):
+        # Where weights are split the others wait for what this process would have given.
+        if training.sharded or not is_out_of_memory(error):
             raise
     else:
         return True
@@ -239,6 +242,8 @@ def smaller(job: TrainJob, tier: str = "") -> str:
         return f"Set the batch to {half} and add up {sums} batches: it learns the same in less memory."
     if not job.gradient_checkpointing:
         return "Turn gradient checkpointing on: it learns the same, more slowly, in less memory."
+    if not job.shard and why_not_split(job) is None:
+        return f"Split the weights over the {job.processes} GPUs: it learns the same, each holds a part."
     if tier:
         return tier
     if job.batch_size > job.processes:

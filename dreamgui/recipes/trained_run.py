@@ -124,6 +124,9 @@ class TrainedRun:
         Returns:
             After which step they were so, 0 where the ones now are the best.
         """
+        if training.sharded:
+            # Each process reads its part: what the first has written and removed must be the same for all.
+            training.all_agree(True)
         best = self.checkpoints.best()
         if best is None or best.quality is None or best.quality >= log.quality:
             return 0
@@ -138,7 +141,7 @@ class TrainedRun:
             Damaged: what was written reads back differently.
         """
         with training.settled():
-            path = self._write_unet(parts) if self.job.method == "unet" else self._write_lora(parts)
+            path = self._write_unet(parts, training) if self.job.method == "unet" else self._write_lora(parts)
         card = self._card(len(log.losses), round(seconds, 2), path.stat().st_size, finished=True)
         looks = log.validations
         card = card.model_copy(update={"loss": log.smoothed, "validation": looks[-1].loss if looks else None})
@@ -149,11 +152,11 @@ class TrainedRun:
             self.checkpoints.clear()
         return card
 
-    def _write_unet(self, parts: Parts) -> Path:
+    def _write_unet(self, parts: Parts, training: TrainingStep) -> Path:
         if self.job.train_text_encoder:
             save_text_encoder(self.folder / TEXT_FOLDER, parts.text_encoder)
         path = self.folder / UNET_FILE
-        save_unet(path.parent, parts.unet)
+        save_unet(path.parent, training.whole_unet())
         return path
 
     def _write_lora(self, parts: Parts) -> Path:

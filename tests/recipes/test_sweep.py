@@ -64,6 +64,8 @@ def test_the_grid_varies_rank_and_rate_apart() -> None:
     apart = {"method", "rank", "learning_rate", "run"}
     assert len({point.model_dump_json(exclude=apart) for point in points}) == 1
     assert len({point.run for point in points}) == 5
+    split = plan(job(with_unet=True, processes=2, shard=True), "grid")
+    assert [point.method for point in split if point.shard] == ["unet"]
 
 
 def test_a_text_box_holds_numbers() -> None:

@@ -152,6 +152,20 @@ def test_what_a_job_says_by_itself_stays() -> None:
         ({"bf16_weights": True, "processes": 2}, card(), "processes"),
         ({"bf16_weights": True}, card(compute="float16"), "doesn't compute"),
         ({"optimizer": "adamw-8bit"}, card(eight_bit=NOT_THERE), "pip install"),
+        ({"shard": True}, card(), "by one process.*Set the processes"),
+        *(
+            ({"shard": True, "processes": 2, **changes}, card(), sentence)
+            for changes, sentence in (
+                ({"method": "lora"}, "LoRA's few weights"),
+                ({"optimizer": "adamw-8bit"}, "learn with adamw, not with 'adamw-8bit'"),
+                ({"optimizer": "schedule-free"}, "not with 'schedule-free'"),
+                ({"ema_decay": 0.9}, "don't go with an average"),
+                ({"train_text_encoder": True}, "text encoder"),
+                ({"compile": True}, "compiling"),
+                ({"bf16_weights": True}, "don't go with weights in bf16"),
+                ({"optimizer_in_backward": True}, "optimizer in the backward pass"),
+            )
+        ),
     ],
 )
 @pytest.mark.parametrize("tier", ["auto", "none", "8GB"])
@@ -173,6 +187,25 @@ def test_more_is_needed_for_more() -> None:
     assert need(prior_preservation=False) < need()
     bigger = needed_bytes(TrainJob(method="unet"), Sizes(SD15_WEIGHTS, 768), "bfloat16")
     assert bigger > need() > needed_bytes(TrainJob(method="unet"), Sizes(10**8, 512), "bfloat16")
+
+
+def test_gpus_that_split_the_weights_need_their_part_and_a_block() -> None:
+    def need(compute: str = "bfloat16", **changes: Any) -> float:
+        job = TrainJob.model_validate({"method": "unet", "batch_size": 8, **changes})
+        return needed_bytes(job, SIZES, compute) / 1e9
+
+    recomputed = {"gradient_checkpointing": True}
+    whole, two, four, eight = (
+        need(processes=n, shard=n > 1, **recomputed, prior_preservation=False) for n in (1, 2, 4, 8)
+    )
+    # Weights and moments: 12 bytes for each of 0.86e9 numbers.
+    assert whole > 12 * 0.86 + 3 and 5.2 + 0.5 < two < 10 and whole > two > four > eight
+    # All weights are on the card while they are loaded.
+    assert eight > 4 * 0.86
+    assert need(processes=2, shard=True) < need(processes=2)
+    assert need("float32", processes=2, shard=True) > need(processes=2, shard=True)
+    choice = choose(TrainJob(method="unet", processes=2, batch_size=2, shard=True), card(9), SIZES)
+    assert means(choice.job) == f"{RECOMPUTED}, weights split over 2 GPUs" and choice.need_bytes < 9e9
 
 
 def test_the_next_tier_is_named_until_there_is_none() -> None:
@@ -253,6 +286,7 @@ def test_wrong_combinations_are_refused_before_any_work(workspace: Workspace, mo
     for changes in (
         {"optimizer_in_backward": True, "accumulate": 2},
         {"bf16_weights": True, "method": "lora"},
+        {"shard": True, "processes": 2, "method": "lora"},
     ):
         events: list[Any] = []
         with pytest.raises(BadInput):
@@ -269,6 +303,15 @@ def test_the_preflight_tells_the_choice(
     wish = PreflightJob.model_validate({**QUICK, "memory_tier": "16GB"})
     notes = told(list(preflight(wish, workspace, models)))
     assert "tier 16GB" in notes and IN_BACKWARD in notes and "It fits" in notes
+
+
+def test_the_preflight_of_split_weights_tells_the_estimate(workspace: Workspace, models: Models) -> None:
+    wish = PreflightJob.model_validate({**QUICK, "shard": True, "processes": 2})
+    events: list[Any] = list(preflight(wish, workspace, models))
+    assert "Split over 2 GPUs, a step needs about" in told(events) and "On the disk" in told(events)
+    assert events[-1].values["memory_bytes"] > 0 and models.status()["base"] == ""
+    with pytest.raises(BadInput, match="3 instance pictures"):
+        list(preflight(wish.model_copy(update={"batch_size": 3}), workspace, models))
 
 
 def test_short_memory_names_the_next_tier(

@@ -127,13 +127,13 @@ def test_the_number_of_processes_is_shown_where_there_are_gpus(
 ) -> None:
     monkeypatch.setattr(tab, "gpu_count", lambda: count)
     ids = {block["props"].get("elem_id") for block in create_ui(services).config["components"]}
-    assert ("train-processes" in ids) == (count > 1) and "train-batch-size" in ids
+    assert ("train-processes" in ids) == ("train-shard" in ids) == (count > 1) and "train-batch-size" in ids
 
 
 def test_a_broken_off_run_goes_on_with_the_gpus_that_are_there(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    job = TrainJob(dataset="anna", processes=4, batch_size=8)
+    job = TrainJob(dataset="anna", processes=4, batch_size=8, method="unet", shard=True)
     card = SimpleNamespace(job=job.model_dump(mode="json"))
     with gr.Blocks():
         resume = tab.Resume(services)
@@ -141,7 +141,8 @@ def test_a_broken_off_run_goes_on_with_the_gpus_that_are_there(
     for count, used in ((1, 1), (4, 4)):
         monkeypatch.setattr(tab, "gpu_count", lambda count=count: count)
         resumed = resume._config("anna-1")
-        assert resumed == job.model_copy(update={"run": "anna-1", "resume": True, "processes": used})
+        changes = {"run": "anna-1", "resume": True, "processes": used, "shard": used > 1}
+        assert resumed == job.model_copy(update=changes)
 
 
 def test_gpus_are_counted_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ FIELDS = (
         "batch_size",
         "accumulate",
         "processes",
+        "shard",
         "prior_preservation",
     ),
     *("optimizer", "gradient_checkpointing", "optimizer_in_backward", "bf16_weights"),

@@ -50,7 +50,7 @@ def create_train_tab(services: Services, watch: Watch, local: bool) -> list[Form
             panel.place_buttons("Train", stop_label="Stop and keep")
             memory = MemoryLine(services)
             resume = Resume(services)
-            form.fold(skip=() if gpu_count() > 1 else ("processes",))
+            form.fold(skip=() if gpu_count() > 1 else ("processes", "shard"))
             preflight = Preflight(services, form)
             classes = ClassImages(services, local)
             several = Sweep(services, form, local)
@@ -229,7 +229,7 @@ class Resume:
         job: dict[str, Any] = {**self.services.catalog.run(run).job, "run": run, "resume": True}
         # Another number learns the same, and where there is one GPU the page shows no number to change.
         if job.get("processes", 1) > gpu_count():
-            job["processes"] = 1
+            job |= {"processes": 1, "shard": False}
         return make_config(TrainJob, job)
 
 
