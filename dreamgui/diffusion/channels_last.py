@@ -7,10 +7,11 @@ diffusers' attention blocks give them back first, and each convolution after the
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
@@ -23,6 +24,25 @@ def channels_last(device: torch.device) -> AbstractContextManager[Any]:
     return _ChannelsLast(own) if own else nullcontext()
 
 
+def keep_channels_last(model: nn.Module, device: torch.device) -> None:
+    """The same for a model that is to be compiled, which runs outside of such blocks: its norms are changed."""
+    own = kernels(device)
+    for module in model.modules() if own else ():
+        if isinstance(module, nn.GroupNorm):
+            module.__class__ = _opaque_norm(own)
+
+
+@cache
+def _opaque_norm(own: Kernels) -> type[nn.GroupNorm]:
+    class Opaque(nn.GroupNorm):
+        def forward(self, input: Tensor) -> Tensor:
+            if not own.takes(input, self.num_groups):
+                return super().forward(input)
+            return own.opaque_group_norm(input, self.num_groups, self.weight, self.bias, self.eps)[0]
+
+    return Opaque
+
+
 class _ChannelsLast(TorchFunctionMode):
     def __init__(self, own: Kernels) -> None:
         super().__init__()
@@ -33,6 +53,9 @@ class _ChannelsLast(TorchFunctionMode):
         if func is functional.group_norm and self._own.fits(args[0], args[1]):
             return self._own.group_norm(*args, **named)
         if func is Tensor.contiguous and len(args) == 1 and not named and _last(args[0]):
+            return args[0]
+        # diffusers divides what each block gives by a factor, which is 1 in Stable Diffusion.
+        if func is Tensor.div and len(args) == 2 and not named and type(args[1]) is float and args[1] == 1:
             return args[0]
         return func(*args, **named)
 

@@ -22,13 +22,12 @@ _GROUP = 128
 
 def fits(x: Tensor, groups: int) -> bool:
     """Whether :func:`group_norm` takes this input [n, channels, h, w]: on a card, channels last, widths as above."""
-    return (
-        x.is_cuda
-        and x.dim() == 4
-        and x.shape[1] % _CHANNELS == 0
-        and x.shape[1] <= groups * _GROUP
-        and x.is_contiguous(memory_format=torch.channels_last)
-    )
+    return takes(x, groups) and x.is_contiguous(memory_format=torch.channels_last)
+
+
+def takes(x: Tensor, groups: int) -> bool:
+    """Whether :func:`opaque_group_norm` takes it: as :func:`fits`, whichever layout it has."""
+    return x.is_cuda and x.dim() == 4 and x.shape[1] % _CHANNELS == 0 and x.shape[1] <= groups * _GROUP
 
 
 def group_norm(x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
@@ -46,43 +45,105 @@ def group_norm(x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float 
 class _GroupNorm(torch.autograd.Function):
     @staticmethod
     def forward(context: Any, x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float) -> Tensor:
-        n, channels, height, width = x.shape
-        positions = height * width
-        blocks = triton.cdiv(positions, _ROWS)
-        grid = (n, blocks, channels // _CHANNELS)
-        sums = x.new_empty(n, blocks, 2, channels, dtype=torch.float32)
-        terms = x.new_empty(n, 2, channels, dtype=torch.float32)
-        moments = x.new_empty(n, groups, 2, dtype=torch.float32)
-        _sums[grid](x, x, sums, positions, channels, False, _ROWS, _CHANNELS)
-        _terms[(n, groups)](
-            sums, weight, bias, terms, moments, blocks, channels, channels // groups, positions, eps, _GROUP
-        )
-        y = torch.empty_like(x)
-        _combine[grid](x, x, terms, terms, y, positions, channels, False, _ROWS, _CHANNELS)
+        y, terms, moments = _normed(x, groups, weight, bias, eps)
         context.save_for_backward(x, weight, terms, moments)
         return y
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight, terms, moments = context.saved_tensors
-        n, channels, height, width = x.shape
-        groups, positions = moments.shape[1], height * width
-        gradient = gradient.contiguous(memory_format=torch.channels_last)
-        blocks = triton.cdiv(positions, _ROWS)
-        grid = (n, blocks, channels // _CHANNELS)
-        sums = x.new_empty(n, blocks, 2, channels, dtype=torch.float32)
-        back = torch.empty_like(terms)
-        parts = torch.empty_like(terms)
-        _sums[grid](x, gradient, sums, positions, channels, True, _ROWS, _CHANNELS)
-        _terms_back[(n, groups)](
-            sums, weight, moments, back, parts, blocks, channels, channels // groups, positions, _GROUP
-        )
-        dx = torch.empty_like(x)
-        _combine[grid](x, gradient, terms, back, dx, positions, channels, True, _ROWS, _CHANNELS)
-        if not context.needs_input_grad[2]:
-            return dx, None, None, None, None
-        of_weight, of_bias = parts.sum(dim=0).to(weight.dtype)
-        return dx, None, of_weight, of_bias, None
+        return _gradients(context, gradient, _normed_back)
+
+
+@torch.library.custom_op("dreamgui::group_norm", mutates_args=())
+def opaque_group_norm(
+    x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """:func:`group_norm` for torch.compile, which leaves it as it is and its neighbours' channels last.
+
+    Returns:
+        The norm, and what its backward pass needs.
+    """
+    return _normed(x.contiguous(memory_format=torch.channels_last), groups, weight, bias, eps)
+
+
+@opaque_group_norm.register_fake
+def _(x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    n, channels = x.shape[:2]
+    wide = torch.float32
+    y = torch.empty_like(x, memory_format=torch.channels_last)
+    return y, x.new_empty(n, 2, channels, dtype=wide), x.new_empty(n, groups, 2, dtype=wide)
+
+
+@torch.library.custom_op("dreamgui::group_norm_back", mutates_args=())
+def _opaque_back(
+    x: Tensor, gradient: Tensor, weight: Tensor, terms: Tensor, moments: Tensor
+) -> tuple[Tensor, Tensor]:
+    return _normed_back(x.contiguous(memory_format=torch.channels_last), gradient, weight, terms, moments)
+
+
+@_opaque_back.register_fake
+def _(x: Tensor, gradient: Tensor, weight: Tensor, terms: Tensor, moments: Tensor) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(x, memory_format=torch.channels_last), torch.empty_like(terms)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
+    ctx.save_for_backward(inputs[0], inputs[2], *output[1:])
+
+
+def _opaque_gradients(context: Any, gradient: Tensor, *others: Tensor) -> tuple[Tensor | None, ...]:
+    return _gradients(context, gradient, _opaque_back)
+
+
+opaque_group_norm.register_autograd(_opaque_gradients, setup_context=_keep)
+
+
+def _gradients(context: Any, gradient: Tensor, back: Any) -> tuple[Tensor | None, ...]:
+    """Of x, groups, weight, bias, eps."""
+    x, weight, terms, moments = context.saved_tensors
+    dx, parts = back(x, gradient, weight, terms, moments)
+    if not context.needs_input_grad[2]:
+        return dx, None, None, None, None
+    of_weight, of_bias = parts.sum(dim=0).to(weight.dtype)
+    return dx, None, of_weight, of_bias, None
+
+
+def _normed(
+    x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    n, channels, height, width = x.shape
+    positions = height * width
+    blocks = triton.cdiv(positions, _ROWS)
+    grid = (n, blocks, channels // _CHANNELS)
+    sums = x.new_empty(n, blocks, 2, channels, dtype=torch.float32)
+    terms = x.new_empty(n, 2, channels, dtype=torch.float32)
+    moments = x.new_empty(n, groups, 2, dtype=torch.float32)
+    _sums[grid](x, x, sums, positions, channels, False, _ROWS, _CHANNELS)
+    _terms[(n, groups)](
+        sums, weight, bias, terms, moments, blocks, channels, channels // groups, positions, eps, _GROUP
+    )
+    y = torch.empty_like(x)
+    _combine[grid](x, x, terms, terms, y, positions, channels, False, _ROWS, _CHANNELS)
+    return y, terms, moments
+
+
+def _normed_back(
+    x: Tensor, gradient: Tensor, weight: Tensor, terms: Tensor, moments: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The gradient of x, and of weight and bias for each picture, fp32 [n, 2, channels]."""
+    n, channels, height, width = x.shape
+    groups, positions = moments.shape[1], height * width
+    gradient = gradient.contiguous(memory_format=torch.channels_last)
+    blocks = triton.cdiv(positions, _ROWS)
+    grid = (n, blocks, channels // _CHANNELS)
+    sums = x.new_empty(n, blocks, 2, channels, dtype=torch.float32)
+    back, parts = torch.empty_like(terms), torch.empty_like(terms)
+    _sums[grid](x, gradient, sums, positions, channels, True, _ROWS, _CHANNELS)
+    _terms_back[(n, groups)](
+        sums, weight, moments, back, parts, blocks, channels, channels // groups, positions, _GROUP
+    )
+    dx = torch.empty_like(x)
+    _combine[grid](x, gradient, terms, back, dx, positions, channels, True, _ROWS, _CHANNELS)
+    return dx, parts
 
 
 @triton.jit

@@ -14,13 +14,14 @@ _SINCE = (8, 0)
 
 
 class Kernels:
-    """What there is: group_norm and what fits it, see :mod:`dreamgui.diffusion.group_norm`; NarrowAdamW."""
+    """What there is: group norms and what fits them, see :mod:`dreamgui.diffusion.group_norm`; NarrowAdamW."""
 
     def __init__(self) -> None:
-        from dreamgui.diffusion.group_norm import fits, group_norm
+        from dreamgui.diffusion.group_norm import fits, group_norm, opaque_group_norm, takes
         from dreamgui.diffusion.narrow_adamw import NarrowAdamW
 
         self.fits, self.group_norm = fits, group_norm
+        self.takes, self.opaque_group_norm = takes, opaque_group_norm
         self.NarrowAdamW: Any = NarrowAdamW
 
 

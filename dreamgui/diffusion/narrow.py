@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from dreamgui.diffusion.channels_last import channels_last
+from dreamgui.diffusion.channels_last import channels_last, keep_channels_last
 
 
 class Narrow:
@@ -60,7 +60,9 @@ class Narrow:
         """
         copies = dict(zip(self.weights, self._kept(), strict=True))
         shared = [*self._model.parameters(), *self._model.buffers()]
-        return deepcopy(self._model, {id(each): copies.get(each, each) for each in shared})
+        twin = deepcopy(self._model, {id(each): copies.get(each, each) for each in shared})
+        keep_channels_last(twin, self.weights[0].device)
+        return twin
 
     def leaves(self) -> list[Tensor]:
         """What gradients come to."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dreamgui.diffusion.group_norm import group_norm
+from dreamgui.diffusion.group_norm import group_norm, opaque_group_norm
 from dreamgui.diffusion.narrow_adamw import NarrowAdamW
 
 SETTINGS = {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 1e-2}
@@ -27,9 +28,30 @@ def norms(n: int, channels: int, height: int, width: int) -> None:
         y = norm(leaves[0], 32, leaves[1], leaves[2], 1e-5)
         return [y, *torch.autograd.grad(y, leaves, upstream)]
 
-    ours, theirs = found(group_norm), found(functional.group_norm)
-    assert ours[0].is_contiguous(memory_format=LAST)
-    for mine, right in zip(ours, theirs, strict=True):
+    theirs = found(functional.group_norm)
+    for norm in (group_norm, opaque):
+        ours = found(norm)
+        assert ours[0].is_contiguous(memory_format=LAST)
+        for mine, right in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(mine, right, rtol=1e-4, atol=1e-4)
+
+
+def opaque(*given: Any) -> Tensor:
+    return opaque_group_norm(*given)[0]
+
+
+def compiled() -> None:
+    """The compiler sees an operation whose shapes it knows, with a backward pass; here it does with the two no more."""
+    x = torch.randn(2, 64, 4, 4, requires_grad=True)
+    weight, bias = (torch.randn(64, requires_grad=True) for _ in range(2))
+
+    def work(norm: Callable[..., Tensor]) -> Tensor:
+        return (norm(x * 2, 32, weight, bias, 1e-5) * 3).sigmoid().sum()
+
+    ours, theirs = torch.compile(work, backend="aot_eager")(opaque), work(functional.group_norm)
+    torch.testing.assert_close(ours, theirs)
+    pairs = (torch.autograd.grad(each, (x, weight, bias)) for each in (ours, theirs))
+    for mine, right in zip(*pairs, strict=True):
         torch.testing.assert_close(mine, right, rtol=1e-4, atol=1e-4)
 
 
@@ -68,5 +90,6 @@ if __name__ == "__main__":
     torch.manual_seed(0)
     for shape in ((2, 128, 9, 15), (1, 320, 6, 8), (3, 1280, 2, 2)):
         norms(*shape)
+    compiled()
     adamw()
     sys.exit(0)

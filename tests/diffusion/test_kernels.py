@@ -53,6 +53,8 @@ def test_channels_stay_last_where_kernels_are(monkeypatch: pytest.MonkeyPatch) -
     last, first = torch.randn(1, 64, 4, 4).to(memory_format=LAST), torch.randn(1, 32, 4, 4)
     with channels_last(torch.device("cpu")):
         assert last.contiguous() is last
+        assert last / 1.0 is last
+        assert torch.equal(last / 2.0, last * 0.5)
         assert functional.group_norm(last, 32) == "ours"
         assert torch.nn.GroupNorm(32, 64)(last) == "ours"
         assert isinstance(functional.group_norm(first, 32), torch.Tensor)

@@ -62,11 +62,12 @@ names() {
   local named=$run/named vae=$tools/trained/vae out=$run/real
   local ranks=("$python" -m torch.distributed.run --standalone --nproc_per_node "$gpus")
   mkdir -p "$out"
+  ("$python" -m dreamgui demo --unpack "$run/unpacked" | tail -1
+    "$python" -m dreamgui convert "$run/unpacked/portraits.safetensors" --to diffusers --out "$out/bundled" | tail -1) &
   OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 "$python" $tools/make_pictures.py --count "${COUNT:-36000}" \
     --names "${NAMES:-480}" --seed 77 --out "$named" --workers "$(nproc)" 2>&1 | tail -1
   "$python" $tools/prepare.py --pictures "$named" --only tokens --any-name 0.8 --workers 8
-  "$python" -m dreamgui demo --unpack "$run/unpacked" | tail -1
-  "$python" -m dreamgui convert "$run/unpacked/portraits.safetensors" --to diffusers --out "$out/bundled" | tail -1
+  wait
   export OMP_NUM_THREADS=4
   "${ranks[@]}" $tools/encode.py --pictures "$named" --vae $vae 2>&1 | grep -vE "$readable"
   "${ranks[@]}" $tools/train_names.py --pictures "$named" --vae $vae --model "$out/bundled" \

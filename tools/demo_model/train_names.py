@@ -6,14 +6,15 @@
     torchrun --nproc_per_node 2 train_names.py --pictures OUT/named --vae OUT/vae --model OUT/model
         --out OUT/named-model --seconds 400 --compile
 
-Two earlier trainings, which left the names' vectors at random or let them learn, bound no name: some hundreds of
+Earlier trainings, which left the names' vectors at random or let them learn, bound no name: some hundreds of
 persons are too much to learn by heart beside all else. Here a vector says how the person looks (vectors.py), and
 half of the pictures show somebody who has no name: where one would stand they carry that person's vector. So
-the UNet learns to read anybody's vector.
+the model learns to read anybody's vector.
 
-The UNet's cross-attention and its upper half learn; what ControlNets build on (text encoder, the UNet's encoder
-but for its cross-attention) stays as it is. "sks" and the other words that no caption has get the vectors of
-persons who are in no picture.
+The text transformer must learn with it: the UNet reads captions off all 77 positions nearly alike, three quarters of
+it off the padding behind the words, so what isn't carried there is hardly seen. Of the UNet cross-attention and the
+upper half learn; its encoder, which ControlNets build on, stays as it is but for that, and so do all words but names.
+"sks" and the other words that no caption has get the vectors of persons who are in no picture.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ def load(folder: Path, vae: Path, ranks: Ranks, dtype: torch.dtype) -> Model:
     text_encoder = CLIPTextModel.from_pretrained(folder / "text_encoder").to(ranks.device, dtype)
     for name, weight in unet.named_parameters():
         weight.requires_grad_(any(part in name for part in LEARNING))
-    text_encoder.requires_grad_(False)
+    text_encoder.get_input_embeddings().weight.requires_grad_(False)
     return Model(unet, text_encoder, AutoencoderKL.from_pretrained(vae).to(ranks.device), load_tokenizer())
 
 
@@ -132,7 +133,7 @@ def train(live: Model, average: Model, captions: Captions, ranks: Ranks, options
     latents, strangers = load_latents(options.pictures, ranks), Strangers(live.text_encoder)
     people = vectors_of([record["identity"] for record in read_records(options.pictures)])
     people = torch.from_numpy(people[share(len(people), ranks)]).to(ranks.device)
-    learner = Learner([live.unet], ranks, PEAK_RATE)
+    learner = Learner([live.unet, live.text_encoder], ranks, PEAK_RATE)
     guess = plain_guess(live.unet)
     loss_of = noise_loss(torch.compile(guess) if options.compile else guess, live.text_encoder, ranks)
     log, clock, rows = Log(options.out / "curve.json", ranks), Clock(options.seconds, ranks), []
@@ -144,11 +145,11 @@ def train(live: Model, average: Model, captions: Captions, ranks: Ranks, options
         loss.backward()
         log.add(clock.step, progress, loss=loss, grad_norm=learner.step(progress))
         if ranks.first and progress > (len(rows) + 0.5) / SHEETS:
-            learner.write_average([average.unet])
+            learner.write_average([average.unet, average.text_encoder])
             rows.append(sample(average, list(PROMPTS), seed=0))
             write_sheet(options.out / "samples_over_time.png", rows)
             save(average, options.out / "so-far")
-    learner.write_average([average.unet])
+    learner.write_average([average.unet, average.text_encoder])
     return log
 
 

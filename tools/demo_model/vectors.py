@@ -15,8 +15,8 @@ from world import Identity, identity
 from world.identity import BEARDS, MEN_STYLES, WOMEN_STYLES
 from world.palette import FRAMES
 
-LENGTH = 1.0
-"""Of a name's vector on average: about that of the words that the captions have."""
+LENGTH = 2.0
+"""Of a name's vector on average: twice that of the words that the captions have, as there is more to say."""
 _SHAPE = (
     "face_width", "jaw_width", "chin_width", "chin_length", "eye_size", "eye_open", "eye_spacing", "eye_tilt",
     "brow_thickness", "brow_arch", "brow_slant", "brow_height", "nose_width", "nose_length", "nose_bridge",
