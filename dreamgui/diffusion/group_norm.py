@@ -117,12 +117,14 @@ def _normed(
     sums = x.new_empty(n, blocks, 2, channels, dtype=torch.float32)
     terms = x.new_empty(n, 2, channels, dtype=torch.float32)
     moments = x.new_empty(n, groups, 2, dtype=torch.float32)
-    _sums[grid](x, x, sums, positions, channels, False, _ROWS, _CHANNELS)
-    _terms[(n, groups)](
-        sums, weight, bias, terms, moments, blocks, channels, channels // groups, positions, eps, _GROUP
-    )
     y = torch.empty_like(x)
-    _combine[grid](x, x, terms, terms, y, positions, channels, False, _ROWS, _CHANNELS)
+    # Triton launches on the current device, whichever the tensors are on.
+    with torch.cuda.device_of(x):
+        _sums[grid](x, x, sums, positions, channels, False, _ROWS, _CHANNELS)
+        _terms[(n, groups)](
+            sums, weight, bias, terms, moments, blocks, channels, channels // groups, positions, eps, _GROUP
+        )
+        _combine[grid](x, x, terms, terms, y, positions, channels, False, _ROWS, _CHANNELS)
     return y, terms, moments
 
 
@@ -137,12 +139,13 @@ def _normed_back(
     grid = (n, blocks, channels // _CHANNELS)
     sums = x.new_empty(n, blocks, 2, channels, dtype=torch.float32)
     back, parts = torch.empty_like(terms), torch.empty_like(terms)
-    _sums[grid](x, gradient, sums, positions, channels, True, _ROWS, _CHANNELS)
-    _terms_back[(n, groups)](
-        sums, weight, moments, back, parts, blocks, channels, channels // groups, positions, _GROUP
-    )
     dx = torch.empty_like(x)
-    _combine[grid](x, gradient, terms, back, dx, positions, channels, True, _ROWS, _CHANNELS)
+    with torch.cuda.device_of(x):
+        _sums[grid](x, gradient, sums, positions, channels, True, _ROWS, _CHANNELS)
+        _terms_back[(n, groups)](
+            sums, weight, moments, back, parts, blocks, channels, channels // groups, positions, _GROUP
+        )
+        _combine[grid](x, gradient, terms, back, dx, positions, channels, True, _ROWS, _CHANNELS)
     return dx, parts
 
 

@@ -85,11 +85,13 @@ class NarrowAdamW(torch.optim.AdamW):
         # As in PyTorch's, in double precision: 1 - 0.999 would lose half of its digits.
         corrections = [(1 - beta ** count.double()).float() for beta in (first, second)]
         layout = self._layout(weights)
-        _adamw[(len(layout.which),)](
-            self._table(weights, layout), layout.which, layout.begin, layout.sizes, len(weights),
-            one * group["lr"], *corrections, scale, broken,
-            first, second, group["eps"], group["weight_decay"], _PIECE, num_warps=8,
-        )  # fmt: skip
+        # Triton launches on the current device, whichever the tensors are on.
+        with torch.cuda.device_of(count):
+            _adamw[(len(layout.which),)](
+                self._table(weights, layout), layout.which, layout.begin, layout.sizes, len(weights),
+                one * group["lr"], *corrections, scale, broken,
+                first, second, group["eps"], group["weight_decay"], _PIECE, num_warps=8,
+            )  # fmt: skip
 
     def _counted(self, weights: list[nn.Parameter]) -> Tensor:
         """How many steps the weights have learnt, fp32: one number for all."""

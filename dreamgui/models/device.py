@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 
@@ -16,6 +18,11 @@ def choose_device() -> torch.device:
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def current(device: torch.device) -> AbstractContextManager[Any]:
+    """Inside the block the device is what streams, graphs and kernels of this thread go to, where it is one of several."""
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
 
 
 def train_dtype(device: torch.device) -> torch.dtype:

@@ -18,6 +18,7 @@ from dreamgui.models.catalog import UNET_FILE, Catalog
 from dreamgui.models.companions import Companions
 from dreamgui.models.device import (
     choose_device,
+    current,
     device_name,
     give_back_memory,
     is_out_of_memory,
@@ -167,7 +168,7 @@ class Models:
     def _my_turn(self, what: str) -> Iterator[None]:
         if self._owner == threading.get_ident():
             raise RuntimeError("This thread already uses a model: leave that block first.")
-        with self._turn:
+        with self._turn, current(self.device):
             self._owner, self._in_use = threading.get_ident(), what
             try:
                 yield

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from dreamgui.diffusion.sample import Draw, draw
 from dreamgui.errors import BadInput, Damaged, NotEnoughMemory, StopRequested, UnknownName
 from dreamgui.models import loading
 from dreamgui.models.cards import ModelSpec, RunCard, write_run
@@ -250,3 +251,14 @@ def test_missing_text_encoder_weights_are_not_filled_with_noise(models: Models) 
     models.release()
     with pytest.raises(Damaged, match="text_encoder"), models.use(BASE):
         pass
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
+def test_gpu_a_second_gpu_is_the_current_one_while_its_models_are_lent(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    make_tiny_base(workspace)
+    with Models(workspace, torch.device("cuda", 1)).use(BASE) as parts:
+        assert torch.cuda.current_device() == 1
+        draw(parts, [Draw("a", steps=5)])
+        assert parts.replay.captured
+    assert torch.cuda.current_device() == 0

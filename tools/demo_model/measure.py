@@ -4,8 +4,8 @@
         DIR
 
 VAE: PSNR and dlib distance after a round trip on held-out persons. UNet: faces found by BlazeFace in close
-and medium pictures, woman or man and the place as the judges see them, seconds a picture. Pictures are
-drawn by the app's own parts, put together from the shipped files.
+and medium pictures, woman or man and the place as the judges see them, seconds a picture; names: whether the
+person of a name is who is drawn. Pictures are drawn by the app's own parts, put together from the shipped files.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from PIL import Image
 from sampling import Model, sample
 from train_vae import measure_vae, round_trip
 from transformers import CLIPTextModel
-from world import PLACE_PHRASES
+from world import NAME_SEED0, NAMES, PLACE_PHRASES, Identity, draw, identity, scene
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from dreamgui.data.faces import Face, detect_faces
@@ -38,6 +38,8 @@ from dreamgui.models.single_file import write_parts
 
 CLOSE_UPS = 60
 AT_ONCE = 10
+NAMED, PLACES_OF_A_NAME = (*range(24), *range(len(NAMES) - 24, len(NAMES))), 4
+"""The first names were in the captions of pictures of their persons; the last ones' persons are in no picture."""
 
 
 def main() -> None:
@@ -56,6 +58,8 @@ def main() -> None:
     print(facts["vae"], flush=True)
     facts["drawing"] = measure_drawing(model, judges, options.count, options.out)
     print(facts["drawing"], flush=True)
+    facts["names"] = measure_names(model, judges, options.out)
+    print(facts["names"], flush=True)
     files = [file for file in options.assets.rglob("*") if file.is_file()]
     facts["bytes"] = {str(file.relative_to(options.assets)): file.stat().st_size for file in files}
     facts["bytes_in_all"] = sum(facts["bytes"].values())
@@ -152,6 +156,51 @@ def measure_drawing(model: Model, judges: Judges, count: int, out: Path) -> dict
         "seconds_a_picture_alone": round(time_alone(model), 3),
         "threads": torch.get_num_threads(),
     }
+
+
+@torch.no_grad()
+def measure_names(model: Model, judges: Judges, out: Path) -> dict[str, float]:
+    """Whether a name draws its own person, by the judge, who knows the person off eight renders.
+
+    Of half of these names the persons are in no picture that a training saw.
+    """
+    places = list(PLACE_PHRASES)
+    people = [identity(NAME_SEED0 + number) for number in NAMED]
+    rng = np.random.default_rng(12)
+    known = torch.cat([judges.embeddings(*_renders(person, rng)).mean(0, keepdim=True) for person in people])
+    drawn, who = [], []
+    for turn, (number, person) in enumerate(zip(NAMED, people, strict=True)):
+        where = [PLACE_PHRASES[places[(turn + step) % len(places)]] for step in range(PLACES_OF_A_NAME)]
+        prompts = [f"a photo of {NAMES[number]} {person.gender} face {place}" for place in where]
+        drawn.append(sample(model, prompts, seed=number))
+        who += [turn] * PLACES_OF_A_NAME
+    images = np.concatenate(drawn)
+    write_sheet(out / "names.png", [images[row : row + 12] for row in range(0, 96, 12)])
+    faces = {index: face for index, image in enumerate(images) if (face := largest_face(image))}
+    boxes = boxes_from_detector(torch.tensor([face.box for face in faces.values()], dtype=torch.float32))
+    found = judges.embeddings(as_unit(torch.from_numpy(images[list(faces)]), torch.float32), boxes)
+    cosines = torch.nn.functional.normalize(found) @ torch.nn.functional.normalize(known).T
+    own = torch.tensor([who[index] for index in faces])
+    mine = cosines[torch.arange(len(own)), own]
+    taken, half = mine > judges.same_person, len(NAMED) // 2
+    return {
+        "names": len(NAMED),
+        "pictures": len(images),
+        "face_found": round(len(faces) / len(images), 4),
+        "taken_for_the_person": round(float(taken.sum()) / len(images), 4),
+        "the_same_of_persons_in_no_picture": round(float(taken[own >= half].sum()) / len(images) * 2, 4),
+        "nearest_to_the_person": round(float((cosines.argmax(1) == own).float().sum()) / len(images), 4),
+        "cosine_to_the_person": round(float(mine.mean()), 4),
+        "cosine_to_others": round(float((cosines.sum() - mine.sum()) / (cosines.numel() - len(own))), 4),
+    }
+
+
+def _renders(person: Identity, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Eight pictures of a person by the renderer, and where the face is."""
+    drawings = [draw(person, scene(rng, person, place=place)) for place in list(PLACE_PHRASES)[:8]]
+    images = torch.from_numpy(np.stack([drawing.image for drawing in drawings]))
+    boxes = torch.tensor([drawing.face_box for drawing in drawings], dtype=torch.float32)
+    return as_unit(images, torch.float32), boxes
 
 
 def time_alone(model: Model) -> float:
