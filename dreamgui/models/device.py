@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from typing import Any
 
 import torch
@@ -35,6 +36,16 @@ def train_dtype(device: torch.device) -> torch.dtype:
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether an error of PyTorch's says that memory was short; only CUDA's has a class of its own."""
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _SHORT_OF_MEMORY)
+
+
+@cache
+def leave_libraries_alone() -> None:
+    """Called before the first model is loaded: what is there by then stays until the process ends.
+
+    That is half a million objects of libraries. Looking through them for what nothing refers to, as is done
+    whenever a model goes, takes half a second in which no other thread runs: the page would get no answer.
+    """
+    gc.freeze()
 
 
 def give_back_memory() -> None:

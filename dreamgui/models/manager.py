@@ -22,6 +22,7 @@ from dreamgui.models.device import (
     device_name,
     give_back_memory,
     is_out_of_memory,
+    leave_libraries_alone,
     memory_bytes,
     train_dtype,
 )
@@ -195,6 +196,7 @@ class Models:
         base = self._base
         if base is None or base.folder != folder or base.stamp != stamp:
             self._forget()
+            leave_libraries_alone()
             base = self._base = _Base(folder, stamp, self._load(folder, card), has_unet=False)
         base.parts.companions.wake()
         if with_unet and not base.has_unet:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +253,20 @@ def test_missing_text_encoder_weights_are_not_filled_with_noise(models: Models) 
     models.release()
     with pytest.raises(Damaged, match="text_encoder"), models.use(BASE):
         pass
+
+
+def test_looking_for_garbage_passes_over_what_was_there_before_the_first_model(tmp_path: Path) -> None:
+    """Half a second in which the page gets no answer, else, each time that a model goes."""
+    workspace = Workspace(tmp_path)
+    make_tiny_base(workspace)
+    models = Models(workspace, torch.device("cpu"))
+    with models.use(BASE):
+        pass
+    assert gc.get_freeze_count() > 100_000
+    models.release()
+    began = time.perf_counter()
+    gc.collect()
+    assert time.perf_counter() - began < 0.3
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
