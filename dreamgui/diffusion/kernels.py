@@ -14,14 +14,17 @@ _SINCE = (8, 0)
 
 
 class Kernels:
-    """What there is: group norms and what fits them, see :mod:`dreamgui.diffusion.group_norm`; NarrowAdamW."""
+    """What there is: group norms and what fits them, see :mod:`dreamgui.diffusion.group_norm`; gates, see
+    :mod:`dreamgui.diffusion.geglu`; NarrowAdamW."""
 
     def __init__(self) -> None:
+        from dreamgui.diffusion.geglu import fuse_gates, geglu
         from dreamgui.diffusion.group_norm import fits, group_norm, opaque_group_norm, takes
         from dreamgui.diffusion.narrow_adamw import NarrowAdamW
 
         self.fits, self.group_norm = fits, group_norm
         self.takes, self.opaque_group_norm = takes, opaque_group_norm
+        self.geglu, self.fuse_gates = geglu, fuse_gates
         self.NarrowAdamW: Any = NarrowAdamW
 
 
@@ -51,4 +54,7 @@ def _try(found: Kernels, device: torch.device) -> None:
     ours, theirs = found.group_norm(x, 32, ones, ones), torch.nn.functional.group_norm(x, 32, ones, ones)
     mine, right = (torch.autograd.grad(each.square().sum(), x)[0] for each in (ours, theirs))
     if not torch.allclose(ours, theirs, atol=0.1) or not torch.allclose(mine, right, atol=0.5):
+        raise RuntimeError("a kernel's result isn't PyTorch's.")
+    first, gate = x.flatten().chunk(2)
+    if not torch.allclose(found.geglu(x.flatten()), first * torch.nn.functional.gelu(gate), atol=0.1):
         raise RuntimeError("a kernel's result isn't PyTorch's.")

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from dreamgui.diffusion.kernels import kernels
 from dreamgui.errors import BadInput, Damaged
 from dreamgui.models.cards import ModelCard
 from dreamgui.models.companions import Companions
@@ -75,6 +76,8 @@ def load_unet(folder: Path, device: torch.device, dtype: torch.dtype) -> UNet2DC
         if device.type == "cuda":
             # The places of the format before don't fit the new one; a small card needs them back.
             torch.cuda.empty_cache()
+    if own := kernels(device):
+        own.fuse_gates(unet)
     return unet
 
 

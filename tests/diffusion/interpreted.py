@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dreamgui.diffusion.geglu import geglu
 from dreamgui.diffusion.group_norm import group_norm, opaque_group_norm
 from dreamgui.diffusion.narrow_adamw import NarrowAdamW
 
@@ -55,6 +56,23 @@ def compiled() -> None:
         torch.testing.assert_close(mine, right, rtol=1e-4, atol=1e-4)
 
 
+def gates() -> None:
+    both = torch.randn(3, 37, 2 * 50) * 2
+    upstream = torch.randn(3, 37, 50)
+
+    def found(gated: Callable[[Tensor], Tensor]) -> list[Tensor]:
+        leaf = both.clone().requires_grad_()
+        out = gated(leaf)
+        return [out, *torch.autograd.grad(out, leaf, upstream)]
+
+    def plain(both: Tensor) -> Tensor:
+        first, gate = both.chunk(2, dim=-1)
+        return first * functional.gelu(gate)
+
+    for mine, right in zip(found(geglu), found(plain), strict=True):
+        torch.testing.assert_close(mine, right, rtol=1e-5, atol=1e-5)
+
+
 def adamw() -> None:
     """Four steps, one of them with a gradient that isn't a number; the state goes to another optimizer half-way."""
     weights = [nn.Parameter(torch.randn(shape)) for shape in ((5000,), (64, 70), (32, 16, 3, 3), (7,))]
@@ -91,5 +109,6 @@ if __name__ == "__main__":
     for shape in ((2, 128, 9, 15), (1, 320, 6, 8), (3, 1280, 2, 2)):
         norms(*shape)
     compiled()
+    gates()
     adamw()
     sys.exit(0)

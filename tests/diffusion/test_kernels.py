@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from diffusers.models.activations import GEGLU
 from torch.nn import functional
 
 from dreamgui.diffusion import channels_last as module
@@ -78,3 +79,37 @@ def test_gpu_norms_are_as_exact_as_pytorchs(shape: tuple[int, ...]) -> None:
     ours = own.group_norm(x, 32, ones.bfloat16(), ones.bfloat16()).float()
     theirs = functional.group_norm(x, 32, ones.bfloat16(), ones.bfloat16()).float()
     assert (ours - right).abs().max() <= 1.1 * (theirs - right).abs().max()
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="Triton isn't installed here")
+def test_gates_are_pytorchs_where_there_is_no_card() -> None:
+    from dreamgui.diffusion.geglu import fuse_gates
+
+    unit = GEGLU(8, 12)
+    x = torch.randn(2, 3, 8)
+    before, names = unit(x), list(unit.state_dict())
+    fuse_gates(torch.nn.Sequential(unit))
+    assert type(unit) is not GEGLU
+    assert torch.equal(unit(x), before)
+    assert list(unit.state_dict()) == names
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_gpu_gates_are_as_exact_as_pytorchs() -> None:
+    own = kernels(torch.device("cuda", 0))
+    assert own is not None
+    both = torch.randn(2, 4096, 2560, device="cuda").bfloat16().requires_grad_()
+    wide = both.detach().float().requires_grad_()
+
+    def plain(both: torch.Tensor) -> torch.Tensor:
+        first, gate = both.chunk(2, dim=-1)
+        return first * functional.gelu(gate)
+
+    right, ours, theirs = plain(wide), own.geglu(both), plain(both)
+    upstream = torch.randn_like(ours)
+    gradients = [
+        torch.autograd.grad(out, leaf, upstream.to(out.dtype))[0].float()
+        for out, leaf in ((right, wide), (ours, both), (theirs, both))
+    ]
+    for exact, mine, pytorchs in ((right, ours.float(), theirs.float()), gradients):
+        assert (mine - exact).abs().max() <= 1.1 * (pytorchs - exact).abs().max()
