@@ -195,8 +195,8 @@ class Models:
         stamp = _stamp(folder)
         base = self._base
         if base is None or base.folder != folder or base.stamp != stamp:
-            self._forget()
             leave_libraries_alone()
+            self._forget()
             base = self._base = _Base(folder, stamp, self._load(folder, card), has_unet=False)
         base.parts.companions.wake()
         if with_unet and not base.has_unet:
