@@ -46,7 +46,9 @@ class _Linear(lora.Linear):
         base: Any = self.base_layer
         if not isinstance(self.lora_dropout[name], nn.Identity) or torch.is_autocast_enabled(x.device.type):
             return None
-        down, up = self.lora_A[name].weight, self.lora_B[name].weight
+        inner: Any = self.lora_A[name]
+        outer: Any = self.lora_B[name]
+        down, up = inner.weight, outer.weight
         if {base.weight.dtype, down.dtype, up.dtype} != {x.dtype}:
             return None
         return base.weight, base.bias, down, up, float(self.scaling[name])

@@ -7,6 +7,9 @@ L1, squared error and gradient L1 with extra weight on the face (the smaller, th
 what the face judge sees in the crop around the face. At the end each latent channel is brought to mean 0
 and spread 1 / 0.18215 by rescaling the 1x1 convolutions on both sides of the latents, exactly: so Stable
 Diffusion 1.5's own scaling factor holds.
+
+With ``--decoder-of OUT/vae`` the decoder of a trained VAE goes on learning alone, small faces weighing more: its
+latents stay what they are, and with them all that was trained on them.
 """
 
 from __future__ import annotations
@@ -26,7 +29,8 @@ from pictures import Pictures, load_pictures
 from torch import Tensor
 
 PEAK_RATE = 1e-3
-FACE_WEIGHT = 2.0
+FACE_WEIGHT, MOST_FOR_SMALL, MOST_FOR_SMALL_AFTERWARDS = 2.0, 3.0, 8.0
+SMALL_FACE_PX = 40
 L1_WEIGHT, SQUARE_WEIGHT, EDGE_WEIGHT, KL_WEIGHT = 0.5, 4.0, 0.5, 1e-4
 LOOKS_WEIGHT, IDENTITY_WEIGHT = 0.1, 0.05
 SHEETS = 5
@@ -40,10 +44,12 @@ def main() -> None:
     held_out = load_pictures(options.held_out, ranks, whole=True, most=2000)
     judge = load_judges(options.judges).face.to(ranks.device, ranks.dtype)
     ranks.say(f"{len(pictures)} pictures a process, {ranks.world} processes of batch {options.batch}")
-    vae = new_vae().to(ranks.device, ranks.dtype, memory_format=torch.channels_last)
-    average, log = train(vae, pictures, held_out, judge, ranks, options)
+    if ranks.first and options.decoder_of:
+        ranks.say(f"before: {measure_vae(begun(options).to(ranks.device), held_out)}")
+    average, log = train(pictures, held_out, judge, ranks, options)
     if ranks.first:
-        normalise_latents(average, *latent_statistics(average, pictures))
+        if not options.decoder_of:
+            normalise_latents(average, *latent_statistics(average, pictures))
         average.save_pretrained(options.out)
         quality = measure_vae(average, held_out)
         ranks.say(f"held-out persons: {quality}")
@@ -59,23 +65,35 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--held-out", type=Path, required=True)
     parser.add_argument("--judges", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--decoder-of", type=Path, help="a trained VAE, whose decoder goes on alone")
     parser.add_argument("--seconds", type=float, default=270)
     parser.add_argument("--batch", type=int, default=64, help="pictures a step and process")
     parser.add_argument("--compile", action="store_true", help="torch.compile the networks")
     return parser.parse_args()
 
 
+def begun(options: argparse.Namespace) -> AutoencoderKL:
+    """The VAE before this training; only what learns wants a gradient."""
+    if options.decoder_of is None:
+        return new_vae()
+    vae = AutoencoderKL.from_pretrained(options.decoder_of)
+    vae.encoder.requires_grad_(False)
+    vae.quant_conv.requires_grad_(False)
+    return vae
+
+
 def train(
-    vae: AutoencoderKL,
     pictures: Pictures,
     held_out: Pictures,
     judge: FaceJudge,
     ranks: Ranks,
     options: argparse.Namespace,
 ) -> tuple[AutoencoderKL, Log]:
-    """Trains in place; returns the averaged VAE in float32."""
-    average = new_vae().to(ranks.device).eval()
-    losses_of = vae_losses(vae, judge, options.compile)
+    """Returns the averaged VAE in float32."""
+    vae = begun(options).to(ranks.device, ranks.dtype, memory_format=torch.channels_last)
+    average = begun(options).to(ranks.device).eval()
+    most = MOST_FOR_SMALL_AFTERWARDS if options.decoder_of else MOST_FOR_SMALL
+    losses_of = vae_losses(vae, judge, options.compile, most)
     learner, clock = Learner([vae], ranks, PEAK_RATE), Clock(options.seconds, ranks)
     log, rows = Log(options.out / "curve.json", ranks), [held_out.images[:SHOWN].cpu().numpy()]
     while (progress := clock.progress()) < 1:
@@ -99,7 +117,7 @@ def shown(vae: AutoencoderKL, held_out: Pictures) -> np.ndarray:
 
 
 def vae_losses(
-    vae: AutoencoderKL, judge: FaceJudge, compiled: bool
+    vae: AutoencoderKL, judge: FaceJudge, compiled: bool, most_for_small: float
 ) -> Callable[[Tensor, Tensor], dict[str, Tensor]]:
     """A function from uint8 pictures and face boxes to the weighted losses."""
 
@@ -120,7 +138,7 @@ def vae_losses(
         drawn, mean, logvar = run(target, noise.contiguous(memory_format=torch.channels_last))
         divergence = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).mean()
         return (
-            pixel_losses(drawn.float(), target.float(), boxes)
+            pixel_losses(drawn.float(), target.float(), boxes, most_for_small)
             | {"kl": KL_WEIGHT * divergence}
             | looks(judge, drawn, target, boxes)
         )
@@ -128,9 +146,9 @@ def vae_losses(
     return losses
 
 
-def pixel_losses(drawn: Tensor, target: Tensor, boxes: Tensor) -> dict[str, Tensor]:
-    """L1, squared error and L1 of the differences between neighbours, heavier on the face."""
-    small = (64 / (boxes[:, 3] - boxes[:, 1])).clamp(1, 3)[:, None, None, None]
+def pixel_losses(drawn: Tensor, target: Tensor, boxes: Tensor, most_for_small: float) -> dict[str, Tensor]:
+    """L1, squared error and L1 of the differences between neighbours, heavier on the face, the smaller the more."""
+    small = (64 / (boxes[:, 3] - boxes[:, 1])).clamp(1, most_for_small)[:, None, None, None]
     weight = 1 + FACE_WEIGHT * small * inside(boxes, drawn.shape[-1])
     weight = weight / weight.mean()
     error = drawn - target
@@ -196,8 +214,9 @@ def normalise_latents(vae: AutoencoderKL, mean: Tensor, spread: Tensor) -> None:
 
 @torch.no_grad()
 def measure_vae(vae: AutoencoderKL, held_out: Pictures) -> dict[str, float]:
-    """PSNR in dB over pictures of persons that no training saw, and in their face boxes."""
+    """PSNR in dB over pictures of persons that no training saw, in their face boxes, and in the small ones of those."""
     whole, faces = [], []
+    small = (held_out.face_px < SMALL_FACE_PX).cpu().numpy()
     for images, boxes in zip(held_out.images.split(64), held_out.boxes.split(64), strict=True):
         target = as_unit(images, torch.float32)
         error = (round_trip(vae, target).clamp(-1, 1) - target).square().mean(1, keepdim=True) / 4
@@ -208,6 +227,7 @@ def measure_vae(vae: AutoencoderKL, held_out: Pictures) -> dict[str, float]:
         "psnr_db": round(float(np.mean(-10 * np.log10(whole))), 2),
         "psnr_of_mean_error_db": round(float(-10 * np.log10(np.mean(whole))), 2),
         "psnr_face_db": round(float(np.mean(-10 * np.log10(faces))), 2),
+        "psnr_small_face_db": round(float(np.mean(-10 * np.log10(np.array(faces)[small]))), 2),
     }
 
 
