@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from dreamgui.diffusion.activated import Activated
 from dreamgui.diffusion.kernels import Kernels, kernels
 
 
@@ -29,16 +30,18 @@ def keep_channels_last(model: nn.Module, device: torch.device) -> None:
     own = kernels(device)
     for module in model.modules() if own else ():
         if isinstance(module, nn.GroupNorm):
-            module.__class__ = _opaque_norm(own)
+            module.__class__ = _opaque_norm(own, isinstance(module, Activated))
 
 
 @cache
-def _opaque_norm(own: Kernels) -> type[nn.GroupNorm]:
+def _opaque_norm(own: Kernels, silu: bool) -> type[nn.GroupNorm]:
     class Opaque(nn.GroupNorm):
         def forward(self, input: Tensor) -> Tensor:
-            if not own.takes(input, self.num_groups):
-                return super().forward(input)
-            return own.opaque_group_norm(input, self.num_groups, self.weight, self.bias, self.eps)[0]
+            if own.takes(input, self.num_groups):
+                given = input, self.num_groups, self.weight, self.bias, self.eps, silu
+                return own.opaque_group_norm(*given)[0]
+            normed = super().forward(input)
+            return functional.silu(normed) if silu else normed
 
     return Opaque
 

@@ -51,7 +51,8 @@ def _try(found: Kernels, device: torch.device) -> None:
     x = torch.randn(1, 64, 4, 4, device=device).to(torch.bfloat16, memory_format=torch.channels_last)
     ones = torch.ones(64, device=device, dtype=torch.bfloat16)
     x.requires_grad_()
-    ours, theirs = found.group_norm(x, 32, ones, ones), torch.nn.functional.group_norm(x, 32, ones, ones)
+    normed = torch.nn.functional.group_norm(x, 32, ones, ones)
+    ours, theirs = found.group_norm(x, 32, ones, ones, silu=True), torch.nn.functional.silu(normed)
     mine, right = (torch.autograd.grad(each.square().sum(), x)[0] for each in (ours, theirs))
     if not torch.allclose(ours, theirs, atol=0.1) or not torch.allclose(mine, right, atol=0.5):
         raise RuntimeError("a kernel's result isn't PyTorch's.")

@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from dreamgui.diffusion.activated import fuse_activations
 from dreamgui.diffusion.kernels import kernels
 from dreamgui.errors import BadInput, Damaged
 from dreamgui.models.cards import ModelCard
@@ -78,12 +79,16 @@ def load_unet(folder: Path, device: torch.device, dtype: torch.dtype) -> UNet2DC
             torch.cuda.empty_cache()
     if own := kernels(device):
         own.fuse_gates(unet)
+        fuse_activations(unet)
     return unet
 
 
 def load_vae(folder: Path, device: torch.device, dtype: torch.dtype) -> AutoencoderKL:
     """The autoencoder of a model's folder, frozen."""
-    return _place(_diffusers_part(AutoencoderKL, folder / "vae", dtype), device)
+    vae = _place(_diffusers_part(AutoencoderKL, folder / "vae", dtype), device)
+    if kernels(device):
+        fuse_activations(vae)
+    return vae
 
 
 def load_text_encoder(folder: Path, device: torch.device, dtype: torch.dtype) -> CLIPTextModel:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,16 +30,22 @@ def norms(n: int, channels: int, height: int, width: int) -> None:
         y = norm(leaves[0], 32, leaves[1], leaves[2], 1e-5)
         return [y, *torch.autograd.grad(y, leaves, upstream)]
 
-    theirs = found(functional.group_norm)
-    for norm in (group_norm, opaque):
-        ours = found(norm)
-        assert ours[0].is_contiguous(memory_format=LAST)
-        for mine, right in zip(ours, theirs, strict=True):
-            torch.testing.assert_close(mine, right, rtol=1e-4, atol=1e-4)
+    for silu in (False, True):
+        theirs = found(partial(plain, silu=silu))
+        for norm in (group_norm, opaque):
+            ours = found(partial(norm, silu=silu))
+            assert ours[0].is_contiguous(memory_format=LAST)
+            for mine, right in zip(ours, theirs, strict=True):
+                torch.testing.assert_close(mine, right, rtol=1e-4, atol=1e-4)
 
 
-def opaque(*given: Any) -> Tensor:
-    return opaque_group_norm(*given)[0]
+def plain(*given: Any, silu: bool) -> Tensor:
+    y = functional.group_norm(*given)
+    return functional.silu(y) if silu else y
+
+
+def opaque(*given: Any, silu: bool = False) -> Tensor:
+    return opaque_group_norm(*given, silu)[0]
 
 
 def compiled() -> None:

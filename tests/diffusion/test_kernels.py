@@ -15,8 +15,14 @@ from diffusers.models.activations import GEGLU
 from torch.nn import functional
 
 from dreamgui.diffusion import channels_last as module
-from dreamgui.diffusion.channels_last import channels_last
+from dreamgui.diffusion.activated import Activated
+from dreamgui.diffusion.channels_last import channels_last, keep_channels_last
 from dreamgui.diffusion.kernels import kernels
+
+
+class _Hashable(SimpleNamespace):
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
 
 ROOT = Path(__file__).resolve().parents[2]
 LAST = torch.channels_last
@@ -66,18 +72,42 @@ def test_channels_stay_last_where_kernels_are(monkeypatch: pytest.MonkeyPatch) -
     assert last.contiguous().is_contiguous()
 
 
+def test_a_model_to_be_compiled_gets_norms_that_know_what_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def opaque(*given: object) -> tuple[torch.Tensor, ...]:
+        seen.append(given[-1])
+        return (torch.zeros(1),)
+
+    own = _Hashable(takes=lambda x, groups: x.shape[1] == 4, opaque_group_norm=opaque)
+    monkeypatch.setattr(module, "kernels", lambda device: own)
+    norms = [torch.nn.GroupNorm(2, 4), torch.nn.GroupNorm(2, 4), torch.nn.GroupNorm(2, 8)]
+    for norm in norms[1:]:
+        norm.__class__ = Activated
+    keep_channels_last(torch.nn.ModuleList(norms), torch.device("cpu"))
+    for norm in norms[:2]:
+        norm(torch.randn(1, 4, 2, 2))
+    assert seen == [False, True]
+    x = torch.randn(1, 8, 2, 2)
+    assert torch.equal(
+        norms[2](x), functional.silu(functional.group_norm(x, 2, norms[2].weight, norms[2].bias))
+    )
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("silu", [False, True])
 @pytest.mark.parametrize("shape", [(2, 320, 64, 64), (1, 1920, 16, 16), (8, 1280, 8, 8)])
-def test_gpu_norms_are_as_exact_as_pytorchs(shape: tuple[int, ...]) -> None:
+def test_gpu_norms_are_as_exact_as_pytorchs(shape: tuple[int, ...], silu: bool) -> None:
+    after = functional.silu if silu else torch.nn.Identity()
     own = kernels(torch.device("cuda", 0))
     assert own is not None
     exact = (torch.randn(shape, device="cuda") + 0.5).to(memory_format=LAST)
     x = exact.bfloat16()
     assert own.fits(x, 32)
     ones = torch.ones(shape[1], device="cuda")
-    right = functional.group_norm(x.float(), 32, ones, ones)
-    ours = own.group_norm(x, 32, ones.bfloat16(), ones.bfloat16()).float()
-    theirs = functional.group_norm(x, 32, ones.bfloat16(), ones.bfloat16()).float()
+    right = after(functional.group_norm(x.float(), 32, ones, ones))
+    ours = own.group_norm(x, 32, ones.bfloat16(), ones.bfloat16(), silu=silu).float()
+    theirs = after(functional.group_norm(x, 32, ones.bfloat16(), ones.bfloat16())).float()
     assert (ours - right).abs().max() <= 1.1 * (theirs - right).abs().max()
 
 

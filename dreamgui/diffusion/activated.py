@@ -1,0 +1,57 @@
+"""Norms that apply the SiLU after them themselves, on cards that have our kernels: that saves a pass over memory each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models.resnet import ResnetBlock2D
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dreamgui.diffusion.kernels import kernels
+
+
+class Activated(nn.GroupNorm):
+    """Norm and SiLU; by PyTorch's kernels where ours don't take the input or its format isn't the weights'."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """``silu(norm(input))``, [n, channels, h, w]."""
+        # The compiler fuses by itself, or is given another norm, see channels_last.py.
+        if not torch.compiler.is_compiling() and input.dtype == self.weight.dtype:
+            own = kernels(input.device)
+            if own and own.fits(input, self.num_groups):
+                return own.group_norm(input, self.num_groups, self.weight, self.bias, self.eps, silu=True)
+        return functional.silu(super().forward(input))
+
+
+class _Remaining(nn.SiLU):
+    """A resnet's one SiLU, for the steps' embedding alone: images come to it activated."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input if input.dim() == 4 else super().forward(input)
+
+
+def fuse_activations(model: nn.Module) -> None:
+    """From now on this model's resnets, and a UNet's end, have their SiLU in the norm before it."""
+    for module in model.modules():
+        if isinstance(module, ResnetBlock2D) and _is_plain(module):
+            _fuse(module, "nonlinearity", module.norm1, module.norm2)
+        elif isinstance(module, UNet2DConditionModel) and type(module.conv_norm_out) is nn.GroupNorm:
+            _fuse(module, "conv_act", module.conv_norm_out)
+
+
+def _is_plain(resnet: Any) -> bool:
+    """Whether SiLU follows each norm at once."""
+    return resnet.time_embedding_norm == "default" and {type(resnet.norm1), type(resnet.norm2)} == {
+        nn.GroupNorm
+    }
+
+
+def _fuse(module: Any, activation: str, *norms: nn.GroupNorm) -> None:
+    if type(getattr(module, activation)) is not nn.SiLU:
+        return
+    for norm in norms:
+        norm.__class__ = Activated
+    getattr(module, activation).__class__ = _Remaining
