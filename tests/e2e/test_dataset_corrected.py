@@ -180,10 +180,12 @@ def test_another_face_is_chosen(browser: Browser, server: Server, tmp_path: Path
         page.locator("#dataset-photos input[type=file]").set_input_files(tmp_path / "both.png")
         expect(page.locator("#dataset-photos")).to_contain_text("both")
         crop(page, "both")
-        # The page had shown the end of the job before this one.
-        _until(lambda: server.home / "datasets" / "both" / "dataset.json", Path.exists)
+        # The page had shown the end of the job before this one; a data set is there before its first crop is.
+        folder = server.home / "datasets" / "both"
+        _until(lambda: folder / "dataset.json", Path.exists)
+        _until(lambda: Dataset.load(folder).entries, bool)
         done(page, "dataset")
-        dataset = Dataset.load(server.home / "datasets" / "both")
+        dataset = Dataset.load(folder)
         before = dataset.entries[0]
         assert len(before.others) == 1
         select(page, 0, "both.png")

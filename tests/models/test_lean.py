@@ -40,9 +40,10 @@ def gradients(unet: Any, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor
     return answer.detach().float(), torch.cat([weight.grad.flatten() for weight in weights])
 
 
-def test_in_fp32_nothing_changes(tiny_folder: Path) -> None:
+def test_in_fp32_only_rounding_changes(tiny_folder: Path) -> None:
     plain, lean = (gradients(adapted(tiny_folder, torch.float32, on), torch.float32) for on in (False, True))
-    assert torch.equal(plain[0], lean[0]) and torch.equal(plain[1], lean[1])
+    for before, after in zip(plain, lean, strict=True):
+        assert (before - after).norm() < 1e-5 * before.norm()
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
