@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from dreamgui.assets import ASSETS
 from dreamgui.workspace import Workspace
@@ -26,6 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HAS_BUNDLE = (ASSETS / "demo/photos").is_dir() and (ASSETS / "demo/card.json").is_file()
 START_SECONDS = 60
+# Playwright's own 5 seconds are too few for a machine that takes twice as long as others, and is training besides.
+expect.set_options(timeout=20_000)
 
 
 @dataclass(frozen=True)
