@@ -44,7 +44,7 @@ def fuse_activations(model: nn.Module) -> None:
 
 def _is_plain(resnet: Any) -> bool:
     """Whether SiLU follows each norm at once."""
-    return resnet.time_embedding_norm == "default" and {type(resnet.norm1), type(resnet.norm2)} == {
+    return resnet.time_embedding_norm != "scale_shift" and {type(resnet.norm1), type(resnet.norm2)} == {
         nn.GroupNorm
     }
 

@@ -1,4 +1,4 @@
-"""Channels stay last all the way through a model, on cards that have our kernels.
+"""Channels stay last all the way through a model, on cards that have our kernels; long attention is cuDNN's there.
 
 Models are laid out with channels last on a card, as its convolutions want them; PyTorch's group norm and the end of
 diffusers' attention blocks give them back first, and each convolution after them copies.
@@ -16,6 +16,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from dreamgui.diffusion.activated import Activated
+from dreamgui.diffusion.attention import LONG, by_any
 from dreamgui.diffusion.kernels import Kernels, kernels
 
 
@@ -55,6 +56,8 @@ class _ChannelsLast(TorchFunctionMode):
         named = kwargs or {}
         if func is functional.group_norm and self._own.fits(args[0], args[1]):
             return self._own.group_norm(*args, **named)
+        if func is functional.scaled_dot_product_attention and len(args) > 1 and args[1].shape[-2] >= LONG:
+            return by_any(func)(*args, **named)
         if func is Tensor.contiguous and len(args) == 1 and not named and _last(args[0]):
             return args[0]
         # diffusers divides what each block gives by a factor, which is 1 in Stable Diffusion.

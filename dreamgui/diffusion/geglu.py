@@ -14,6 +14,8 @@ import triton.language as tl
 from diffusers.models.activations import GEGLU
 from torch import Tensor, nn
 
+from dreamgui.diffusion.ahead import Variant
+
 _PIECE = 1024
 _SHORT = (torch.float16, torch.bfloat16)
 
@@ -66,6 +68,15 @@ class _Gated(torch.autograd.Function):
         with torch.cuda.device_of(both):
             _gated_back[(triton.cdiv(size, _PIECE),)](both, gradient, back, size, both.shape[-1] // 2, _PIECE)
         return back
+
+
+def variants() -> list[Variant]:
+    """What models ask for that draw in fp16 and learn in bf16."""
+    narrow, size = torch.bfloat16, 64
+    return [
+        *((_gated, (short, short, size, size, _PIECE)) for short in _SHORT),
+        (_gated_back, (narrow, narrow, narrow, size, size, _PIECE)),
+    ]
 
 
 @triton.jit

@@ -109,8 +109,8 @@ class FastStep:
         if not self.training.all_agree(close):
             self._give_up(f"Steps run without a CUDA graph: its losses were {found}, plain ones {expected}.")
 
-    @torch.no_grad()
     def _plain_losses(self, batch: Batch) -> list[float]:
+        # With the gradient's graph, which is dropped at once: without one, attention would choose other kernels.
         losses = self.training.losses(batch)
         return [each.item() for each in (losses.instance, losses.prior) if each is not None]
 

@@ -14,6 +14,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from dreamgui.diffusion.ahead import Variant
+
 _ROWS, _CHANNELS = 128, 64
 """A program's tile: positions of one picture, channels. Every width of a Stable Diffusion UNet divides by 64."""
 _GROUP = 128
@@ -161,6 +163,30 @@ def _normed_back(
     return dx, parts
 
 
+def variants() -> list[Variant]:
+    """What models ask for that draw in fp16 and learn in bf16."""
+    narrow, wide, size, piece = torch.bfloat16, torch.float32, 64, (_ROWS, _CHANNELS)
+    two = (False, True)
+    return [
+        *(each for short in (torch.float16, narrow) for each in _forwards(short)),
+        *((_sums, (narrow, narrow, wide, wide, size, size, True, silu, *piece)) for silu in two),
+        *((_combine, (narrow, narrow, wide, wide, narrow, size, size, True, silu, *piece)) for silu in two),
+        (_terms_back, (wide, narrow, wide, wide, wide, 2, size, 2, size, _GROUP)),
+    ]
+
+
+def _forwards(short: torch.dtype) -> list[Variant]:
+    wide, size, piece = torch.float32, 64, (_ROWS, _CHANNELS)
+    return [
+        (_sums, (short, short, short, wide, size, size, False, False, *piece)),
+        (_terms, (wide, short, short, wide, wide, 2, size, 2, size, 1e-5, _GROUP)),
+        *(
+            (_combine, (short, short, wide, wide, short, size, size, False, silu, *piece))
+            for silu in (False, True)
+        ),
+    ]
+
+
 @triton.jit
 def _through(gradient, value, terms, at, channels):
     """The gradient before SiLU, of the one after it: SiLU was of value * terms[0] + terms[1]."""
@@ -199,7 +225,8 @@ def _sums(
     tl.store(out + channels, tl.sum(other * value, axis=0))
 
 
-@triton.jit
+# One compiled kernel serves all widths; Triton would make others for multiples of 16 and for 1.
+@triton.jit(do_not_specialize=["blocks", "width"])
 def _terms(sums, weight, bias, terms, moments, blocks, channels, width, positions, eps, most: tl.constexpr):
     """Of a group: mean and 1 / deviation, and per channel what x is multiplied by and what is added."""
     picture, group = tl.program_id(0), tl.program_id(1)
@@ -225,7 +252,7 @@ def _terms(sums, weight, bias, terms, moments, blocks, channels, width, position
     tl.store(terms + picture * 2 * channels + channels + columns, plus, mask=used)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["blocks", "width"])
 def _terms_back(sums, weight, moments, back, parts, blocks, channels, width, positions, most: tl.constexpr):
     """Of a group: dx = terms[0] * g + back[0] * x + back[1]; and the picture's part of the weights' gradients."""
     picture, group = tl.program_id(0), tl.program_id(1)

@@ -9,6 +9,9 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from dreamgui.diffusion.ahead import compile_ahead
+from dreamgui.diffusion.attention import begin_quickly
+
 _LOG = logging.getLogger(__name__)
 _SINCE = (8, 0)
 """Ampere: older cards have no bf16, and Triton no longer promises them."""
@@ -19,23 +22,33 @@ class Kernels:
     :mod:`dreamgui.diffusion.geglu`; NarrowAdamW."""
 
     def __init__(self) -> None:
-        from dreamgui.diffusion.geglu import fuse_gates, geglu
-        from dreamgui.diffusion.group_norm import fits, group_norm, opaque_group_norm, takes
-        from dreamgui.diffusion.narrow_adamw import NarrowAdamW
+        from dreamgui.diffusion import geglu, group_norm, narrow_adamw
 
-        self.fits, self.group_norm = fits, group_norm
-        self.takes, self.opaque_group_norm = takes, opaque_group_norm
-        self.geglu, self.fuse_gates = geglu, fuse_gates
-        self.NarrowAdamW: Any = NarrowAdamW
+        self.fits, self.group_norm = group_norm.fits, group_norm.group_norm
+        self.takes, self.opaque_group_norm = group_norm.takes, group_norm.opaque_group_norm
+        self.geglu, self.fuse_gates = geglu.geglu, geglu.fuse_gates
+        self.NarrowAdamW: Any = narrow_adamw.NarrowAdamW
+        self.variants = [*group_norm.variants(), *geglu.variants(), *narrow_adamw.variants()]
+
+
+def kernels(device: torch.device) -> Kernels | None:
+    """The kernels, once they have been tried on the device; None where they can't be had."""
+    if device.type != "cuda" or torch.version.hip:
+        return None
+    # A device without a number is the current one. Were it another to the cache, kernels would be tried a second
+    # time in the midst of a model's pass, where gradient checkpointing counts what is saved.
+    return _tried(torch.cuda.current_device() if device.index is None else device.index)
 
 
 @cache
-def kernels(device: torch.device) -> Kernels | None:
-    """The kernels, once they have been tried on the device; None where they can't be had."""
-    if device.type != "cuda" or torch.version.hip or torch.cuda.get_device_capability(device) < _SINCE:
+def _tried(number: int) -> Kernels | None:
+    device = torch.device("cuda", number)
+    if torch.cuda.get_device_capability(device) < _SINCE:
         return None
+    begin_quickly()
     try:
         found = Kernels()
+        compile_ahead(found.variants, device)
         with torch.enable_grad():
             _try(found, device)
     except torch.OutOfMemoryError:

@@ -16,8 +16,11 @@ import triton
 import triton.language as tl
 from torch import Tensor, nn
 
+from dreamgui.diffusion.ahead import Variant
+
 _PIECE = 4096
 """So many neighbours of a weight are moved by one program."""
+_WARPS = 8
 _ALIGNED, _ROWS = 16, 5
 
 
@@ -90,7 +93,7 @@ class NarrowAdamW(torch.optim.AdamW):
             _adamw[(len(layout.which),)](
                 self._table(weights, layout), layout.which, layout.begin, layout.sizes, len(weights),
                 one * group["lr"], *corrections, scale, broken,
-                first, second, group["eps"], group["weight_decay"], _PIECE, num_warps=8,
+                first, second, group["eps"], group["weight_decay"], _PIECE, num_warps=_WARPS,
             )  # fmt: skip
 
     def _counted(self, weights: list[nn.Parameter]) -> Tensor:
@@ -139,7 +142,13 @@ class NarrowAdamW(torch.optim.AdamW):
         return layout.addresses.copy_(table).to(device, non_blocking=True)
 
 
-@triton.jit
+def variants() -> list[Variant]:
+    """The one kernel."""
+    numbers, wide = (torch.int64,) * 4, (torch.float32,) * 5
+    return [(_adamw, (*numbers, 2, *wide, 0.9, 0.999, 1e-8, 0.01, _PIECE), {"num_warps": _WARPS})]
+
+
+@triton.jit(do_not_specialize=["weights"])
 def _adamw(
     table, which, begin, sizes, weights, rate_at, correct_mean_at, correct_square_at, scale_at, broken_at,
     first, second, eps, decay, size_of_piece: tl.constexpr,

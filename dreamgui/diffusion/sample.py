@@ -126,8 +126,8 @@ def decode(vae: Any, latents: Tensor) -> list[Image.Image]:
     """Pictures from latents [n, 4, h, w] as the UNet knows them (scaled)."""
     with channels_last(latents.device):
         pixels = vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor, return_dict=False)[0]
-    pixels = (pixels * 0.5 + 0.5).clamp(0, 1).cpu().permute(0, 2, 3, 1).float().numpy()
-    return [Image.fromarray(each) for each in (pixels * 255).round().astype(np.uint8)]
+    levels = ((pixels * 0.5 + 0.5).clamp(0, 1).float() * 255).round().to(torch.uint8)
+    return [Image.fromarray(each) for each in levels.permute(0, 2, 3, 1).cpu().numpy()]
 
 
 def pictures_at_once(device: torch.device, width_px: int, height_px: int) -> int:

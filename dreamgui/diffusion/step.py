@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from dreamgui.config import OptimizerName
 from dreamgui.diffusion.alone import Alone
+from dreamgui.diffusion.attention import by_any
 from dreamgui.diffusion.batches import Batch
 from dreamgui.diffusion.ema import Average
 from dreamgui.diffusion.in_backward import InBackward
@@ -212,6 +213,7 @@ class TrainingStep(Alone):
         """Learn through torch.compile from now on; ``compiled`` can be set back to None."""
         narrow = self._narrow if self._narrow and self._narrow.keeps else None
         model: Any = torch.compile(narrow.twin() if narrow else self.unet, dynamic=False)
+        model = by_any(model) if kernels(self.device) else model
         self.compiled = outside_autocast(model, self.device) if narrow else model
 
     @torch.no_grad()

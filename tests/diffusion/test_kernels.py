@@ -17,7 +17,7 @@ from torch.nn import functional
 from dreamgui.diffusion import channels_last as module
 from dreamgui.diffusion.activated import Activated
 from dreamgui.diffusion.channels_last import channels_last, keep_channels_last
-from dreamgui.diffusion.kernels import kernels
+from dreamgui.diffusion.kernels import Kernels, kernels
 
 
 class _Hashable(SimpleNamespace):
@@ -143,3 +143,36 @@ def test_gpu_gates_are_as_exact_as_pytorchs() -> None:
     ]
     for exact, mine, pytorchs in ((right, ours.float(), theirs.float()), gradients):
         assert (mine - exact).abs().max() <= 1.1 * (pytorchs - exact).abs().max()
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="Triton isn't installed here")
+def test_what_is_compiled_ahead_is_what_kernels_take() -> None:
+    found = Kernels().variants
+    for kernel, arguments, *options in found:
+        assert len(arguments) == len(kernel.arg_names), kernel.arg_names
+        assert all(isinstance(each, dict) for each in options)
+    assert len({str(kernel) for kernel, *_ in found}) == 7
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_gpu_nothing_is_compiled_later() -> None:
+    own = kernels(torch.device("cuda", 0))
+    assert own is not None
+    before = _compiled(own)
+    for shape in ((2, 320, 64, 64), (1, 1920, 16, 16), (8, 1280, 8, 8), (2, 2560, 16, 16)):
+        x = torch.randn(shape, device="cuda").bfloat16().to(memory_format=LAST).requires_grad_()
+        ones = torch.ones(shape[1], device="cuda").bfloat16().requires_grad_()
+        for silu in (False, True):
+            own.group_norm(x, 32, ones, ones, silu=silu).sum().backward()
+    own.geglu(torch.randn(2, 64, 2560, device="cuda").bfloat16().requires_grad_()).sum().backward()
+    weight = torch.nn.Parameter(torch.randn(5000, device="cuda"))
+    copy = weight.detach().bfloat16().requires_grad_()
+    copy.grad = torch.randn_like(copy)
+    own.NarrowAdamW([{"params": [weight], "lr": 1e-3}], {weight: copy}).step()
+    assert _compiled(own) == before
+
+
+def _compiled(own: Kernels) -> int:
+    """How many kernels Triton holds in this process."""
+    unique = {id(kernel): kernel for kernel, *_ in own.variants}.values()
+    return sum(len(kernel.device_caches[0][0]) for kernel in unique)

@@ -5,7 +5,8 @@
 
 VAE: PSNR and dlib distance after a round trip on held-out persons. UNet: faces found by BlazeFace in close
 and medium pictures, woman or man and the place as the judges see them, seconds a picture; names: whether the
-person of a name is who is drawn. Pictures are drawn by the app's own parts, put together from the shipped files.
+person of a name is who is drawn; ControlNets: how well edges are followed. The model is put together from the
+shipped files by the app's own code.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from architecture import load_tokenizer
+from architecture import CONTROL_KINDS, load_tokenizer
 from common import Ranks, as_bytes, as_unit, write_json, write_sheet
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from judges import Judges, boxes_from_detector, load_judges
 from pictures import load_pictures
 from PIL import Image
 from sampling import Model, sample
+from train_controlnets import MEASURED, Examples, edge_f1
 from train_vae import measure_vae, round_trip
 from transformers import CLIPTextModel
 from world import NAME_SEED0, NAMES, PLACE_PHRASES, Identity, draw, identity, scene
@@ -60,6 +62,8 @@ def main() -> None:
     print(facts["drawing"], flush=True)
     facts["names"] = measure_names(model, judges, options.out)
     print(facts["names"], flush=True)
+    facts["control"] = measure_control(model, options.assets, options.held_out)
+    print(facts["control"], flush=True)
     files = [file for file in options.assets.rglob("*") if file.is_file()]
     facts["bytes"] = {str(file.relative_to(options.assets)): file.stat().st_size for file in files}
     facts["bytes_in_all"] = sum(facts["bytes"].values())
@@ -193,6 +197,19 @@ def measure_names(model: Model, judges: Judges, out: Path) -> dict[str, float]:
         "cosine_to_the_person": round(float(mine.mean()), 4),
         "cosine_to_others": round(float((cosines.sum() - mine.sum()) / (cosines.numel() - len(own))), 4),
     }
+
+
+def measure_control(model: Model, assets: Path, folder: Path) -> dict[str, float]:
+    """F1 of the canny edges of what is drawn against those of held-out renders, by map, and without any."""
+    found, ranks = {}, Ranks(0, 1, torch.device("cpu"))
+    parts = [slice(first, first + AT_ONCE) for first in range(0, MEASURED, AT_ONCE)]
+    for kind in CONTROL_KINDS:
+        control = ControlNetModel.from_pretrained(assets / "controlnet" / kind).float().eval()
+        examples = Examples(folder, kind, ranks)
+        drawn = [examples.draw(model, control, part) for part in parts]
+        found[kind] = edge_f1(np.concatenate(drawn), examples.canny)
+    free = [sample(model, examples.prompts[part], seed=part.start) for part in parts]
+    return found | {"neither": edge_f1(np.concatenate(free), examples.canny)}
 
 
 def _renders(person: Identity, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:

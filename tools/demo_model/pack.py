@@ -121,14 +121,15 @@ def write_card(run: Path, target: Path) -> None:
     card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     trained = card.get("training", {})
     for stage, curve in (
-        ("vae", run / "vae"),
-        ("unet", run / "model"),
-        ("names", run / "names"),
-        *((k, run / "controlnet" / k) for k in CONTROL_KINDS),
+        ("vae", run / "vae/curve.json"),
+        ("vae_decoder", run / "vae/decoder.json"),
+        ("unet", run / "model/curve.json"),
+        ("names", run / "names/curve.json"),
+        *((kind, run / "controlnet" / kind / "curve.json") for kind in CONTROL_KINDS),
     ):
-        if not (curve / "curve.json").exists():
+        if not curve.exists():
             continue
-        facts = json.loads((curve / "curve.json").read_text(encoding="utf-8"))
+        facts = json.loads(curve.read_text(encoding="utf-8"))
         last = facts["curve"][-1]
         trained[stage] = {"seconds": last["seconds"], "steps": last["step"]}
         trained[stage] |= {name: value for name, value in facts.items() if isinstance(value, float)}

@@ -28,7 +28,7 @@ from judges import FaceJudge, face_crops, load_judges
 from pictures import Pictures, load_pictures
 from torch import Tensor
 
-PEAK_RATE = 1e-3
+PEAK_RATE, PEAK_RATE_AFTERWARDS = 1e-3, 4e-4
 FACE_WEIGHT, MOST_FOR_SMALL, MOST_FOR_SMALL_AFTERWARDS = 2.0, 3.0, 8.0
 SMALL_FACE_PX = 40
 L1_WEIGHT, SQUARE_WEIGHT, EDGE_WEIGHT, KL_WEIGHT = 0.5, 4.0, 0.5, 1e-4
@@ -94,7 +94,8 @@ def train(
     average = begun(options).to(ranks.device).eval()
     most = MOST_FOR_SMALL_AFTERWARDS if options.decoder_of else MOST_FOR_SMALL
     losses_of = vae_losses(vae, judge, options.compile, most)
-    learner, clock = Learner([vae], ranks, PEAK_RATE), Clock(options.seconds, ranks)
+    rate = PEAK_RATE_AFTERWARDS if options.decoder_of else PEAK_RATE
+    learner, clock = Learner([vae], ranks, rate), Clock(options.seconds, ranks)
     log, rows = Log(options.out / "curve.json", ranks), [held_out.images[:SHOWN].cpu().numpy()]
     while (progress := clock.progress()) < 1:
         index = torch.randint(len(pictures), (options.batch,), device=ranks.device)
