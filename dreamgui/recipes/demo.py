@@ -50,8 +50,8 @@ RANKS = (4, 8, 16)
 CONTROLS: tuple[ControlKind, ...] = ("canny", "pose")
 WITHOUT_PRIOR = "unet_without_prior"
 """Where the card has settings for this, the UNet is trained once more, to show what the prior loss does."""
-SHORTER = "lora_in_the_demo"
-"""What the card says of the demo's LoRAs alone: there are three, and all is to be done within minutes."""
+SHORTER = "{}_in_the_demo"
+"""What the card says of the demo's trainings alone: there are five, and all is to be done within minutes."""
 _INSTANCE_PROMPT = "a photo of sks woman face"
 _QUICK_TRAIN = {"steps": 3, "batch_size": 1, "sample_every": 0, "warmup_steps": 0}
 _QUICK_CLASS = {"class_count": 4}
@@ -191,9 +191,15 @@ class _Wishes:
 def _trainings(job: DemoJob, wishes: _Wishes) -> dict[str, dict[str, Any]]:
     """Fields of each TrainJob by the title of its stage, without model and data set."""
     shared = {**wishes.class_images(), "instance_prompt": wishes.instance_prompt, "seed": job.seed}
-    unet = {**wishes.of("unet", TrainJob, _QUICK_TRAIN), **shared, "method": "unet"}
-    lora = {**wishes.of("lora", TrainJob, {}), **wishes.of(SHORTER, TrainJob, _QUICK_TRAIN), **shared}
-    lora["method"] = "lora"
+    unet, lora = (
+        {
+            **wishes.of(method, TrainJob, {}),
+            **wishes.of(SHORTER.format(method), TrainJob, _QUICK_TRAIN),
+            **shared,
+            "method": method,
+        }
+        for method in ("unet", "lora")
+    )
     trainings = {"train the full UNet": {**unet, "run": "demo-unet"}}
     if WITHOUT_PRIOR in wishes.recommended:
         other = wishes.of(WITHOUT_PRIOR, TrainJob, _QUICK_TRAIN)

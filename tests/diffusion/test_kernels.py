@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -15,7 +17,9 @@ from diffusers.models.activations import GEGLU
 from torch.nn import functional
 
 from dreamgui.diffusion import channels_last as module
+from dreamgui.diffusion import kernels as tried
 from dreamgui.diffusion.activated import Activated
+from dreamgui.diffusion.attention import begin_quickly, by_any
 from dreamgui.diffusion.channels_last import channels_last, keep_channels_last
 from dreamgui.diffusion.kernels import Kernels, kernels
 
@@ -70,6 +74,42 @@ def test_channels_stay_last_where_kernels_are(monkeypatch: pytest.MonkeyPatch) -
         assert last.contiguous(memory_format=torch.contiguous_format).is_contiguous()
     assert seen == [32, 32]
     assert last.contiguous().is_contiguous()
+
+
+@pytest.mark.parametrize(("keys", "free"), [(1024, True), (77, False)])
+def test_only_long_attention_may_go_to_cudnn(keys: int, free: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+
+    def watched(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*given: Any, **named: Any) -> Any:
+            seen.append(torch.backends.cuda.cudnn_sdp_enabled())
+            return function(*given, **named)
+
+        return by_any(call)
+
+    monkeypatch.setattr(module, "by_any", watched)
+    monkeypatch.setattr(module, "kernels", lambda device: SimpleNamespace(fits=lambda x, groups: False))
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    try:
+        begin_quickly()
+        x = torch.randn(1, 2, keys, 8)
+        right = functional.scaled_dot_product_attention(x, x, x)
+        with channels_last(torch.device("cpu")):
+            assert torch.equal(functional.scaled_dot_product_attention(x, x, x, dropout_p=0.0), right)
+        assert seen == [True] * free
+        assert not torch.backends.cuda.cudnn_sdp_enabled()
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
+
+
+def test_a_device_without_a_number_is_the_current_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(tried, "_tried", asked.append)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    monkeypatch.setattr(torch.version, "hip", None)
+    for device in (torch.device("cuda"), torch.device("cuda", 0), torch.device("cuda", 1)):
+        kernels(device)
+    assert asked == [1, 0, 1]
 
 
 def test_a_model_to_be_compiled_gets_norms_that_know_what_follows(monkeypatch: pytest.MonkeyPatch) -> None:

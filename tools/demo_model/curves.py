@@ -20,7 +20,9 @@ STAGES = {
     "face judge": ("judges/face.json", ("contrast", "woman_man")),
     "scene judge": ("judges/scene.json", ("loss",)),
     "VAE": ("vae/curve.json", ("l1", "square", "edge", "looks", "identity")),
+    "VAE's decoder": ("vae/decoder.json", ("l1", "square", "edge", "looks", "identity")),
     "UNet and text encoder": ("model/curve.json", ("loss",)),
+    "names": ("names/curve.json", ("loss",)),
     "ControlNet canny": ("controlnet/canny/curve.json", ("loss",)),
     "ControlNet pose": ("controlnet/pose/curve.json", ("loss",)),
 }
