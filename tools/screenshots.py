@@ -1,11 +1,11 @@
 """Pictures of the five tabs for the README, from the page as it is, after real work on the bundled demo.
 
-    python tools/screenshots.py [--home DIR] [--out DIR]
+    python tools/screenshots.py [--home DIR] [--out DIR] [--steps 150]
 
 Starts the app on a fresh workspace, crops the demo's photographs, converts its model, trains a LoRA and the
 whole UNet as recommended, compares them, draws with ControlNet; each tab is photographed when its work is
-done: wide and as narrow as a telephone, light and dark. About eight minutes on two cores; with ``--home`` a
-workspace where this was done is only photographed.
+done: wide and as narrow as a telephone, light and dark. About eight minutes on two cores, less with fewer
+``--steps``; with ``--home`` a workspace where this was done is only photographed.
 Needs Chromium (requirements-dev.txt has Playwright).
 """
 
@@ -46,6 +46,7 @@ def main() -> None:
     )
     parser.add_argument("--home", type=Path, help="a workspace where all of it was done before")
     parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--steps", type=int, help="of each training, in place of what is recommended")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
@@ -59,7 +60,7 @@ def main() -> None:
                 page.get_by_role("tab", name=title, exact=True).click()
                 page.wait_for_timeout(3000)
                 if not options.home:
-                    WORK[name](page)
+                    WORK[name](page, options.steps)
                 photograph(page, options.out, name)
         browser.close()
 
@@ -76,33 +77,35 @@ def photograph(page: Page, out: Path, name: str) -> None:
     page.evaluate("() => document.body.classList.remove('dark')")
 
 
-def crop(page: Page) -> None:
+def crop(page: Page, steps: int | None) -> None:
     page.locator("#dataset-demo").click()
     expect(page.locator("#dataset-photos")).to_contain_text(".jpg")
     start(page, "dataset", "#dataset-crop")
     page.locator("#dataset-gallery button.thumbnail-item").nth(3).click()
 
 
-def convert(page: Page) -> None:
+def convert(page: Page, steps: int | None) -> None:
     start(page, "convert", "#convert-start")
 
 
-def train(page: Page) -> None:
+def train(page: Page, steps: int | None) -> None:
     """The LoRA first: what stays to be seen is the whole UNet."""
+    choose_steps(page, steps)
     start(page, "train", "#train-start")
     page.locator("#train-method").get_by_text("Whole UNet").click()
     page.wait_for_timeout(3000)
+    choose_steps(page, steps)
     page.locator("#train-start").click()
     expect(page.locator("#train-progress .dg-running")).to_be_visible(timeout=MOST_MS)
     finished(page, "train")
 
 
-def compare(page: Page) -> None:
+def compare(page: Page, steps: int | None) -> None:
     tick_all(page, "compare-models")
     start(page, "compare", "#compare-start")
 
 
-def control(page: Page) -> None:
+def control(page: Page, steps: int | None) -> None:
     page.get_by_text("Use a demo photograph").click()
     page.wait_for_timeout(3000)
     tick_all(page, "control-models")
@@ -110,6 +113,14 @@ def control(page: Page) -> None:
 
 
 WORK = {"dataset": crop, "convert": convert, "train": train, "compare": compare, "control": control}
+
+
+def choose_steps(page: Page, steps: int | None) -> None:
+    if steps:
+        field = page.locator("#train-steps input").first
+        field.fill(str(steps))
+        field.press("Tab")
+        page.wait_for_timeout(1000)
 
 
 def tick_all(page: Page, group: str) -> None:
