@@ -1,4 +1,4 @@
-"""``python -m benchmarks.train``: what a training must reach, measured; the plain loop beside it.
+"""``python benchmarks/train.py``, or ``python -m benchmarks.train``: what a training must reach, measured; the plain loop beside it.
 
     python -m benchmarks.train                      the whole table on this machine
     python -m benchmarks.train --only unet cold     some rows of it (--list names them)
@@ -24,6 +24,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
+
+# So that it runs as a script too: python benchmarks/train.py.
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
 
 import torch
 
@@ -89,7 +93,12 @@ def measure(rows: Sequence[Row], place: Place, table: Table, limit_s: float) -> 
 def _in_a_process(rows: list[Row], place: Place, table: Table, limit_s: float) -> None:
     """Measure rows in one fresh process; what it doesn't measure is told with its last words."""
     process = subprocess.Popen(
-        _command(rows, place), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+        _command(rows, place),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
     )
     assert process.stdout is not None
     timer = threading.Timer(limit_s * len(rows), process.kill)

@@ -16,6 +16,8 @@ import io
 import os
 import sys
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -48,6 +50,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--steps", type=int, help="of each training, in place of what is recommended")
     options = parser.parse_args()
+    work = WORK | {"train": partial(train, steps=options.steps)}
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         with running_app(options.home or Path(scratch), threads=os.cpu_count() or 1) as server:
@@ -60,7 +63,7 @@ def main() -> None:
                 page.get_by_role("tab", name=title, exact=True).click()
                 page.wait_for_timeout(3000)
                 if not options.home:
-                    WORK[name](page, options.steps)
+                    work[name](page)
                 photograph(page, options.out, name)
         browser.close()
 
@@ -77,18 +80,18 @@ def photograph(page: Page, out: Path, name: str) -> None:
     page.evaluate("() => document.body.classList.remove('dark')")
 
 
-def crop(page: Page, steps: int | None) -> None:
+def crop(page: Page) -> None:
     page.locator("#dataset-demo").click()
     expect(page.locator("#dataset-photos")).to_contain_text(".jpg")
     start(page, "dataset", "#dataset-crop")
     page.locator("#dataset-gallery button.thumbnail-item").nth(3).click()
 
 
-def convert(page: Page, steps: int | None) -> None:
+def convert(page: Page) -> None:
     start(page, "convert", "#convert-start")
 
 
-def train(page: Page, steps: int | None) -> None:
+def train(page: Page, steps: int | None = None) -> None:
     """The LoRA first: what stays to be seen is the whole UNet."""
     choose_steps(page, steps)
     start(page, "train", "#train-start")
@@ -100,19 +103,25 @@ def train(page: Page, steps: int | None) -> None:
     finished(page, "train")
 
 
-def compare(page: Page, steps: int | None) -> None:
+def compare(page: Page) -> None:
     tick_all(page, "compare-models")
     start(page, "compare", "#compare-start")
 
 
-def control(page: Page, steps: int | None) -> None:
+def control(page: Page) -> None:
     page.get_by_text("Use a demo photograph").click()
     page.wait_for_timeout(3000)
     tick_all(page, "control-models")
     start(page, "control", "#control-start")
 
 
-WORK = {"dataset": crop, "convert": convert, "train": train, "compare": compare, "control": control}
+WORK: dict[str, Callable[[Page], None]] = {
+    "dataset": crop,
+    "convert": convert,
+    "train": train,
+    "compare": compare,
+    "control": control,
+}
 
 
 def choose_steps(page: Page, steps: int | None) -> None:

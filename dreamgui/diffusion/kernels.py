@@ -45,7 +45,6 @@ def _tried(number: int) -> Kernels | None:
     device = torch.device("cuda", number)
     if torch.cuda.get_device_capability(device) < _SINCE:
         return None
-    begin_quickly()
     try:
         found = Kernels()
         compile_ahead(found.variants, device)
@@ -57,6 +56,8 @@ def _tried(number: int) -> Kernels | None:
     except Exception as error:
         _LOG.info("Steps run with PyTorch's own kernels: %r", error)
         return None
+    # Only where they are does long attention get cuDNN back, see channels_last.py.
+    begin_quickly()
     return found
 
 
