@@ -17,12 +17,11 @@ from dreamgui.config import TrainJob
 from dreamgui.data.dataset import Dataset
 from dreamgui.diffusion.graph import FastStep
 from dreamgui.diffusion.latents import Picture
-from dreamgui.diffusion.schedule import NoiseSchedule
-from dreamgui.diffusion.step import StepSettings, TrainingStep
 from dreamgui.events import Note
 from dreamgui.models import loading, lora_files
 from dreamgui.models.manager import Models, Parts
 from dreamgui.recipes.lessons import Lessons, Material, encode, photographs
+from dreamgui.recipes.stepping import make_step
 from dreamgui.recipes.train import lora_settings
 
 PROMPTS = ("a photo of sks woman face", "a photo of woman face")
@@ -158,8 +157,8 @@ def parity(row: Row, place: Place) -> dict[str, Any]:
         lessons = _lessons(place, job, parts)
         # A model of its own, as diffusers has it: the one that is lent may compute with less (models/lean.py).
         plain = PlainLoop(_own_parts(job, models), parts.card.size_px, rate)
-        schedule = NoiseSchedule(parts.scheduler_config, parts.device)
-        training = TrainingStep(parts.unet, schedule, parts.dtype, StepSettings())
+        training = make_step(job, parts)
+        schedule = training.schedule
         fast, pairs = FastStep(training), []
         for step in range(1, (5 if place.short else PARITY_STEPS) + 1):
             one = lessons.batch(step, schedule.steps)

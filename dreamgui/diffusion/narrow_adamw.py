@@ -131,7 +131,7 @@ class NarrowAdamW(torch.optim.AdamW):
             state, copy, gradient = self.state[weight], self._copies[weight], self._gradient(weight)
             assert gradient is not None
             alike = (weight, copy, gradient, state["exp_avg"], state["exp_avg_sq"])
-            if any(each.stride() != weight.stride() or each.data_ptr() % _ALIGNED for each in alike):
+            if any(_order(each) != _order(weight) or each.data_ptr() % _ALIGNED for each in alike):
                 raise RuntimeError("A weight, its copy, gradient and moments don't lie alike in memory.")
             columns.append([each.data_ptr() for each in alike])
         table = torch.tensor(columns).T.contiguous()
@@ -140,6 +140,11 @@ class NarrowAdamW(torch.optim.AdamW):
             return table.to(device)
         # A graph copies them again at each replay, from where they are now.
         return layout.addresses.copy_(table).to(device, non_blocking=True)
+
+
+def _order(tensor: Tensor) -> list[int]:
+    """Strides; that of a dimension of size 1 says nothing."""
+    return [stride for stride, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1]
 
 
 def variants() -> list[Variant]:

@@ -26,19 +26,22 @@ def keep_less(unet: Any) -> None:
         if isinstance(module, lora.LoraLayer):
             module.cast_input_dtype_enabled = False
             if type(module) is lora.Linear:
-                module.__class__ = _Linear
+                module.__class__ = AdaptedLinear
         elif type(module) in _NARROW and module.weight is not None:
             module.__class__ = _NARROW[type(module)]
 
 
-class _Linear(lora.Linear):
+class AdaptedLinear(lora.Linear):
+    """peft's layer, as one operation where it can be."""
+
     def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        weights = self._one_operation(x)
+        """[..., in] to [..., out]."""
+        weights = self.one_operation(x)
         if weights is None or args or kwargs:
             return super().forward(x, *args, **kwargs)
         return adapted(x, *weights)
 
-    def _one_operation(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor, Tensor, float] | None:
+    def one_operation(self, x: Tensor) -> tuple[Tensor, Tensor | None, Tensor, Tensor, float] | None:
         """What :func:`adapted` takes; None where formats differ or the adapter isn't a plain one that is at work."""
         if self.disable_adapters or self.merged or self.lora_variant or len(self.active_adapters) != 1:
             return None

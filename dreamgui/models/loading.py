@@ -16,6 +16,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from dreamgui.diffusion.activated import fuse_activations
 from dreamgui.diffusion.kernels import kernels
+from dreamgui.diffusion.pointwise import multiply_points
 from dreamgui.errors import BadInput, Damaged
 from dreamgui.models.cards import ModelCard
 from dreamgui.models.companions import Companions
@@ -80,6 +81,7 @@ def load_unet(folder: Path, device: torch.device, dtype: torch.dtype) -> UNet2DC
     if own := kernels(device):
         own.fuse_gates(unet)
         fuse_activations(unet)
+        multiply_points(unet)
     return unet
 
 
@@ -88,6 +90,7 @@ def load_vae(folder: Path, device: torch.device, dtype: torch.dtype) -> Autoenco
     vae = _place(_diffusers_part(AutoencoderKL, folder / "vae", dtype), device)
     if kernels(device):
         fuse_activations(vae)
+        multiply_points(vae)
     return vae
 
 

@@ -16,8 +16,6 @@ from dreamgui.diffusion.batches import Batch
 from dreamgui.diffusion.compiler import compiled
 from dreamgui.diffusion.graph import FastStep
 from dreamgui.diffusion.sample import Draw
-from dreamgui.diffusion.schedule import NoiseSchedule
-from dreamgui.diffusion.step import StepSettings, TrainingStep, recomputed
 from dreamgui.diffusion.text import encode_prompts, tokenize
 from dreamgui.errors import NotEnoughMemory
 from dreamgui.events import Event, Note, Progress, Score
@@ -25,6 +23,7 @@ from dreamgui.models.catalog import UNET_FILE
 from dreamgui.recipes.drawn import drawn
 from dreamgui.recipes.launch import require_shareable
 from dreamgui.recipes.lessons import photographs
+from dreamgui.recipes.stepping import make_step
 from dreamgui.recipes.tiers import fitted
 from dreamgui.recipes.train import SAMPLE_STEPS, lora_settings, smaller
 from dreamgui.workspace import Workspace
@@ -107,12 +106,7 @@ def _estimated(job: PreflightJob, need_bytes: int, workspace: Workspace, models:
 def _measured(
     job: PreflightJob, parts: Parts, models: Models, cache: Path
 ) -> Generator[Event, None, Measured]:
-    if job.gradient_checkpointing:
-        parts.unet.enable_gradient_checkpointing(recomputed)
-    settings = StepSettings(**{name: getattr(job, name) for name in StepSettings.__dataclass_fields__})
-    schedule = NoiseSchedule(parts.scheduler_config, parts.device)
-    text_encoder = parts.text_encoder if job.train_text_encoder else None
-    training = TrainingStep(parts.unet, schedule, parts.dtype, settings, text_encoder)
+    training = make_step(job, parts)
     batch = _noise(job, parts)
     parts.companions.rest()
     for sentence in compiled(training, batch, cache) if job.compile else ():

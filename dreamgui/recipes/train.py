@@ -17,8 +17,8 @@ from dreamgui.diffusion.compiler import compiled
 from dreamgui.diffusion.graph import FastStep
 from dreamgui.diffusion.latents import Picture
 from dreamgui.diffusion.sample import Draw
-from dreamgui.diffusion.schedule import NoiseSchedule, learning_rate_at
-from dreamgui.diffusion.step import StepSettings, TrainingStep, recomputed
+from dreamgui.diffusion.schedule import learning_rate_at
+from dreamgui.diffusion.step import TrainingStep
 from dreamgui.diffusion.text import cut_off_notes
 from dreamgui.errors import NotEnoughMemory, StopRequested
 from dreamgui.events import Begun, Event, Note, Progress, Sampled, Saved
@@ -31,6 +31,7 @@ from dreamgui.recipes.launch import Plan, require_shareable, train_together
 from dreamgui.recipes.lessons import Material, encode, photographs
 from dreamgui.recipes.loss_log import Board, LossLog
 from dreamgui.recipes.split import why_not_split
+from dreamgui.recipes.stepping import make_step
 from dreamgui.recipes.tiers import fitted
 from dreamgui.recipes.trained_run import TrainedRun
 from dreamgui.recipes.wishes import SAMPLE, SAVE, Wishes
@@ -111,12 +112,8 @@ def learn(
     # Everything is encoded once; the loop sees latents and embeddings only.
     lessons = yield from encode(parts, job, material)
     parts.companions.rest()
-    schedule = NoiseSchedule(parts.scheduler_config, parts.device)
-    if job.gradient_checkpointing:
-        parts.unet.enable_gradient_checkpointing(recomputed)
-    settings = StepSettings(**{name: getattr(job, name) for name in StepSettings.__dataclass_fields__})
-    text_encoder = parts.text_encoder if job.train_text_encoder else None
-    training = step_of(parts.unet, schedule, parts.dtype, settings, text_encoder)
+    training = make_step(job, parts, step_of)
+    schedule = training.schedule
     if job.compile:
         for sentence in compiled(training, lessons.batch(1, schedule.steps), run.compiler_cache):
             yield Note(sentence)

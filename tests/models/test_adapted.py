@@ -10,7 +10,7 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
 from dreamgui.models.adapted import adapted
-from dreamgui.models.lean import _Linear, keep_less
+from dreamgui.models.lean import AdaptedLinear, keep_less
 
 
 def layer(alpha: float = 8.0, dtype: torch.dtype = torch.float32, **more: Any) -> Any:
@@ -35,7 +35,7 @@ def test_equals_pefts_layer(alpha: float, shape: tuple[int, ...]) -> None:
     module, x = layer(alpha), torch.randn(shape)
     expected = results(module, x)
     keep_less(module)
-    assert type(module) is _Linear
+    assert type(module) is AdaptedLinear
     found = results(module, x)
     assert len(found) == len(expected) == 4
     for ours, theirs in zip(found, expected, strict=True):
@@ -60,15 +60,15 @@ def test_an_input_that_needs_no_gradient_gets_none() -> None:
 def test_other_adapters_are_pefts(more: dict[str, Any]) -> None:
     module = layer(**more)
     keep_less(module)
-    assert not isinstance(module, _Linear) or module._one_operation(torch.randn(3, 12)) is None
+    assert not isinstance(module, AdaptedLinear) or module.one_operation(torch.randn(3, 12)) is None
 
 
 def test_formats_that_differ_are_pefts() -> None:
     module = layer(dtype=torch.bfloat16)
     keep_less(module)
-    assert module._one_operation(torch.randn(3, 12)) is None
-    assert module._one_operation(torch.randn(3, 12).bfloat16()) is not None
+    assert module.one_operation(torch.randn(3, 12)) is None
+    assert module.one_operation(torch.randn(3, 12).bfloat16()) is not None
     with torch.autocast("cpu", torch.bfloat16):
-        assert module._one_operation(torch.randn(3, 12).bfloat16()) is None
+        assert module.one_operation(torch.randn(3, 12).bfloat16()) is None
     module.enable_adapters(False)
-    assert module._one_operation(torch.randn(3, 12).bfloat16()) is None
+    assert module.one_operation(torch.randn(3, 12).bfloat16()) is None
