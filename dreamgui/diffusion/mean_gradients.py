@@ -82,7 +82,8 @@ class MeanGradients:
             raise RuntimeError(f"{late} gradients of a shared step didn't come.")
         for bucket in self._buckets:
             bucket.work.wait()
-            bucket.flat.div_(dist.get_world_size())
+            if not bucket.flat.is_cuda:
+                bucket.flat.div_(dist.get_world_size())
 
     def close(self) -> None:
         """Leave the weights alone from now on."""
@@ -116,7 +117,9 @@ def _send(bucket: _Bucket) -> None:
     # The gradients lie in what is sent from now on: those that were just computed give their memory back.
     for weight, view in zip(bucket.weights, bucket.views, strict=True):
         weight.grad = view
-    bucket.work = dist.all_reduce(bucket.flat, async_op=True)
+    # NCCL divides on its way; gloo can't.
+    kind = dist.ReduceOp.AVG if bucket.flat.is_cuda else dist.ReduceOp.SUM
+    bucket.work = dist.all_reduce(bucket.flat, kind, async_op=True)
 
 
 def _of_the_first(order: list[int]) -> list[int]:
