@@ -66,12 +66,16 @@ def set_up(*requirements: str) -> None:
         # The package index has no CUDA build for Windows; PyTorch's own does.
         pip("torch", "torchvision", "--index-url", WINDOWS_CUDA_INDEX)
     pip(*(item for name in requirements for item in ("-r", str(ROOT / name))))
+    # pip would do it on one core. A package may hold files for another Python: what fails is left as it is.
+    library = str(VENV / ("Lib" if os.name == "nt" else "lib"))
+    subprocess.run([str(PYTHON), "-m", "compileall", "-qq", "-j", "0", library], check=False)
     stamp.touch()
 
 
 def pip(*arguments: str) -> None:
     """pip install; on failure say what to do and end."""
-    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
+    command = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
+    command += arguments
     if subprocess.run(command, check=False).returncode:
         print("The installation failed; the lines above say why. Often it is the network: try again.")
         sys.exit(1)
