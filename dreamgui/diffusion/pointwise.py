@@ -1,6 +1,6 @@
 """Convolutions of one position as matrix products, which they are where channels stay last.
 
-cuDNN's take longer and add the bias in a pass of their own.
+The product adds the bias on its way, where cuDNN's convolutions take a pass of their own for it.
 """
 
 from __future__ import annotations

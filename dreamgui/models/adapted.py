@@ -92,13 +92,8 @@ class _Adapted(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Any, ...]:
         rows, inner, weight, down, up = ctx.saved_tensors
         gradient = grad_outputs[0].reshape(-1, weight.shape[0])
-        to_inner = gradient @ up
-        of_up = gradient.t() @ inner
-        if ctx.scale != 1:
-            to_inner, of_up = to_inner * ctx.scale, of_up * ctx.scale
-        of_x = None
-        if ctx.needs_input_grad[0]:
-            of_x = _two_products(gradient, weight, None, to_inner, down, 1.0).view(ctx.shape)
+        to_inner, of_up = _scaled(ctx, gradient @ up, gradient.t() @ inner)
+        of_x = _of_input(ctx, gradient, weight, to_inner, down)
         return of_x, None, None, to_inner.t() @ rows, of_up, None
 
 
@@ -121,14 +116,20 @@ class _Together(torch.autograd.Function):
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Any, ...]:
         rows, inner, weight, down, up = ctx.saved_tensors
         gradient = grad_outputs[0].reshape(-1, weight.shape[0])
-        to_inner = gradient @ up
         # Of each layer's own outputs with its own inner ones.
         outputs = gradient.view(len(rows), ctx.count, -1).permute(1, 2, 0)
         of_ups = torch.bmm(outputs, inner.view(len(rows), ctx.count, -1).transpose(0, 1))
-        if ctx.scale != 1:
-            to_inner, of_ups = to_inner * ctx.scale, of_ups * ctx.scale
-        of_x = None
-        if ctx.needs_input_grad[0]:
-            of_x = _two_products(gradient, weight, None, to_inner, down, 1.0).view(ctx.shape)
+        to_inner, of_ups = _scaled(ctx, gradient @ up, of_ups)
+        of_x = _of_input(ctx, gradient, weight, to_inner, down)
         of_downs = (to_inner.t() @ rows).chunk(ctx.count)
         return of_x, None, None, None, *of_downs, *of_ups.unbind()
+
+
+def _scaled(ctx: Any, *gradients: Tensor) -> tuple[Tensor, ...]:
+    return gradients if ctx.scale == 1 else tuple(each * ctx.scale for each in gradients)
+
+
+def _of_input(ctx: Any, gradient: Tensor, weight: Tensor, to_inner: Tensor, down: Tensor) -> Tensor | None:
+    if not ctx.needs_input_grad[0]:
+        return None
+    return _two_products(gradient, weight, None, to_inner, down, 1.0).view(ctx.shape)
