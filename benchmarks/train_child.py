@@ -10,6 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from dreamgui.diffusion.kernels import begin
+
+if __name__ == "__main__":
+    # As the app does, see dreamgui/services.py.
+    begin()
+
 from pydantic import ValidationError
 
 from benchmarks.bases import SIZES_PX

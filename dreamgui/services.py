@@ -41,6 +41,9 @@ class Services:
         """The model manager; made at first use, as importing torch and diffusers takes seconds."""
         with self._lock:
             if self._models is None:
+                from dreamgui.diffusion.kernels import begin
+
+                begin()
                 from dreamgui.models.manager import Models
 
                 self._models = Models(self.workspace)

@@ -1,4 +1,5 @@
-"""Channels stay last all the way through a model, on cards that have our kernels; long attention is cuDNN's there.
+"""Channels stay last all the way through a model, on cards that have our kernels; long attention is cuDNN's there,
+and what is added everywhere gets its gradient as in :mod:`dreamgui.diffusion.added`.
 
 Models are laid out with channels last on a card, as its convolutions want them; PyTorch's group norm and the end of
 diffusers' attention blocks give them back first, and each convolution after them copies.
@@ -16,8 +17,12 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from dreamgui.diffusion.activated import Activated
+from dreamgui.diffusion.added import add_everywhere, learns, with_bias
 from dreamgui.diffusion.attention import LONG, by_any
 from dreamgui.diffusion.kernels import Kernels, kernels
+
+_BIASED = (functional.linear, functional.conv2d)
+_SUMS = (Tensor.add, Tensor.__add__)
 
 
 def channels_last(device: torch.device) -> AbstractContextManager[Any]:
@@ -58,12 +63,20 @@ class _ChannelsLast(TorchFunctionMode):
             return self._own.group_norm(*args, **named)
         if func is functional.scaled_dot_product_attention and len(args) > 1 and args[1].shape[-2] >= LONG:
             return by_any(func)(*args, **named)
+        if func in _BIASED and not named and len(args) > 2 and learns(args[2]):
+            return with_bias(func, *args, last=func is functional.linear)
+        if func in _SUMS and not named and len(args) == 2 and _is_everywhere(*args):
+            return add_everywhere(*args)
         if func is Tensor.contiguous and len(args) == 1 and not named and _last(args[0]):
             return args[0]
         # diffusers divides what each block gives by a factor, which is 1 in Stable Diffusion.
         if func is Tensor.div and len(args) == 2 and not named and type(args[1]) is float and args[1] == 1:
             return args[0]
         return func(*args, **named)
+
+
+def _is_everywhere(x: Any, each: Any) -> bool:
+    return learns(each) and each.dim() == 4 and each.shape[2:] == (1, 1) and x.shape[:2] == each.shape[:2]
 
 
 def _last(x: Tensor) -> bool:

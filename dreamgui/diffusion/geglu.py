@@ -11,8 +11,7 @@ from typing import Any
 import torch
 import triton
 import triton.language as tl
-from diffusers.models.activations import GEGLU
-from torch import Tensor, nn
+from torch import Tensor
 
 from dreamgui.diffusion.ahead import Variant
 
@@ -30,23 +29,6 @@ def geglu(both: Tensor) -> Tensor:
         [..., width].
     """
     return _Gated.apply(both)
-
-
-def fuse_gates(model: nn.Module) -> None:
-    """From now on this model's gated units are computed so where they are in half precision."""
-    for module in model.modules():
-        if type(module) is GEGLU:
-            module.__class__ = _OnePass
-
-
-class _OnePass(GEGLU):
-    def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        both = self.proj(hidden_states)
-        # The compiler fuses it by itself.
-        if both.is_cuda and both.dtype in _SHORT and not torch.compiler.is_compiling():
-            return geglu(both.contiguous())
-        first, gate = both.chunk(2, dim=-1)
-        return first * self.gelu(gate)
 
 
 class _Gated(torch.autograd.Function):

@@ -78,8 +78,7 @@ def load_unet(folder: Path, device: torch.device, dtype: torch.dtype) -> UNet2DC
         if device.type == "cuda":
             # The places of the format before don't fit the new one; a small card needs them back.
             torch.cuda.empty_cache()
-    if own := kernels(device):
-        own.fuse_gates(unet)
+    if kernels(device):
         fuse_activations(unet)
         multiply_points(unet)
     return unet

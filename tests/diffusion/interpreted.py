@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from dreamgui.diffusion.column_sums import column_sums
 from dreamgui.diffusion.geglu import geglu
 from dreamgui.diffusion.group_norm import group_norm, opaque_group_norm
 from dreamgui.diffusion.narrow_adamw import NarrowAdamW
@@ -80,6 +81,13 @@ def gates() -> None:
         torch.testing.assert_close(mine, right, rtol=1e-5, atol=1e-5)
 
 
+def sums(*shape: int) -> None:
+    rows = torch.randn(shape).bfloat16()
+    right = rows.float().sum(dim=1)
+    # The interpreter cuts bf16 off where a card rounds.
+    torch.testing.assert_close(column_sums(rows).float(), right, rtol=2**-7, atol=1e-3)
+
+
 def adamw() -> None:
     """Four steps, one of them with a gradient that isn't a number; the state goes to another optimizer half-way."""
     weights = [nn.Parameter(torch.randn(shape)) for shape in ((5000,), (64, 70), (32, 16, 3, 3), (7,))]
@@ -117,5 +125,7 @@ if __name__ == "__main__":
         norms(*shape)
     compiled()
     gates()
+    for shape in ((2, 70, 64), (1, 512, 128), (3, 700, 64), (1, 9000, 64)):
+        sums(*shape)
     adamw()
     sys.exit(0)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Event, current_thread
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,10 +20,10 @@ from torch.nn import functional
 
 from dreamgui.diffusion import channels_last as module
 from dreamgui.diffusion import kernels as tried
-from dreamgui.diffusion.activated import Activated
+from dreamgui.diffusion.activated import Activated, fuse_activations
 from dreamgui.diffusion.attention import begin_quickly, by_any
 from dreamgui.diffusion.channels_last import channels_last, keep_channels_last
-from dreamgui.diffusion.kernels import Kernels, kernels
+from dreamgui.diffusion.kernels import Kernels, begin, kernels
 
 
 class _Hashable(SimpleNamespace):
@@ -151,14 +153,11 @@ def test_gpu_norms_are_as_exact_as_pytorchs(shape: tuple[int, ...], silu: bool) 
     assert (ours - right).abs().max() <= 1.1 * (theirs - right).abs().max()
 
 
-@pytest.mark.skipif(find_spec("triton") is None, reason="Triton isn't installed here")
 def test_gates_are_pytorchs_where_there_is_no_card() -> None:
-    from dreamgui.diffusion.geglu import fuse_gates
-
     unit = GEGLU(8, 12)
     x = torch.randn(2, 3, 8)
     before, names = unit(x), list(unit.state_dict())
-    fuse_gates(torch.nn.Sequential(unit))
+    fuse_activations(torch.nn.Sequential(unit))
     assert type(unit) is not GEGLU
     assert torch.equal(unit(x), before)
     assert list(unit.state_dict()) == names
@@ -185,13 +184,51 @@ def test_gpu_gates_are_as_exact_as_pytorchs() -> None:
         assert (mine - exact).abs().max() <= 1.1 * (pytorchs - exact).abs().max()
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(
+    "shape", [(2, 64, 1280), (1, 2048, 640), (1, 8192, 320), (8, 4096, 320), (1, 65536, 2560)]
+)
+def test_gpu_sums_are_as_exact_as_pytorchs(shape: tuple[int, ...]) -> None:
+    own = kernels(torch.device("cuda", 0))
+    assert own is not None
+    rows = torch.randn(shape, device="cuda").bfloat16()
+    right = rows.double().sum(dim=1)
+    ours, theirs = own.column_sums(rows).double(), rows.sum(dim=1).double()
+    assert (ours - right).abs().max() <= 1.1 * (theirs - right).abs().max()
+
+
+def test_kernels_may_be_tried_while_others_are_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    going = Event()
+
+    def slow(number: int) -> None:
+        going.set()
+        time.sleep(0.2)
+        asked.append(current_thread().name)
+
+    monkeypatch.setattr(tried, "_tried", slow)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.version, "hip", None)
+    begin()
+    assert going.wait(10)
+    kernels(torch.device("cuda", 0))
+    assert len(asked) == 2
+    assert asked[1] == current_thread().name != asked[0]
+
+
+def test_where_there_is_no_card_nothing_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tried, "kernels", lambda device: pytest.fail("tried"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    begin()
+
+
 @pytest.mark.skipif(find_spec("triton") is None, reason="Triton isn't installed here")
 def test_what_is_compiled_ahead_is_what_kernels_take() -> None:
     found = Kernels().variants
     for kernel, arguments, *options in found:
         assert len(arguments) == len(kernel.arg_names), kernel.arg_names
         assert all(isinstance(each, dict) for each in options)
-    assert len({str(kernel) for kernel, *_ in found}) == 7
+    assert len({str(kernel) for kernel, *_ in found}) == 8
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
@@ -208,6 +245,8 @@ def test_gpu_nothing_is_compiled_later() -> None:
     weight = torch.nn.Parameter(torch.randn(5000, device="cuda"))
     copy = weight.detach().bfloat16().requires_grad_()
     copy.grad = torch.randn_like(copy)
+    for rows in (torch.randn(2, count, 320, device="cuda").bfloat16() for count in (64, 256, 4096, 9000)):
+        own.column_sums(rows)
     own.NarrowAdamW([{"params": [weight], "lr": 1e-3}], {weight: copy}).step()
     assert _compiled(own) == before
 
