@@ -1,6 +1,8 @@
 """DreamGUI: Stable Diffusion 1.5 learns one person from fifteen photographs, in one browser page."""
 
+import functools
 import gc
+import importlib.metadata
 import os
 
 __version__ = "0.1.0"
@@ -16,3 +18,7 @@ os.environ.setdefault("GOMP_SPINCOUNT", "8000")
 # The libraries' half a million objects stay; by Python's own thresholds they are looked through for garbage so often
 # that a tenth of the time of importing them goes there.
 gc.set_threshold(50_000, 20, 50)
+
+# diffusers and transformers each look through all that is installed when they are imported, 0.35 s a time.
+_all_installed = functools.cache(importlib.metadata.packages_distributions)
+setattr(importlib.metadata, "packages_distributions", _all_installed)  # noqa: B010

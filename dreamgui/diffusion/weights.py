@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from dreamgui.errors import Damaged, TrainingFailed
+from dreamgui.models.writing import NonFiniteError, write_safetensors
 from dreamgui.workspace import new_folder
 
 _FILE = "diffusion_pytorch_model.safetensors"
+_FETCHERS = 4
+"""Threads that bring weights from a card: most of that is touching new memory, which one does at 1.7 GB a second."""
 
 
 def save_unet(target: Path, unet: Any, dtype: torch.dtype = torch.float16) -> Path:
@@ -22,36 +25,42 @@ def save_unet(target: Path, unet: Any, dtype: torch.dtype = torch.float16) -> Pa
         The file of its weights.
 
     Raises:
-        TrainingFailed: a weight is not a number or too large for the format; nothing was written.
+        TrainingFailed: a weight is not a number or too large for the format; nothing is left of the file.
+        NotEnoughDisk: the disk is full.
         Damaged: the file reads back differently.
     """
-    tensors, finite = {}, {}
-    for name, tensor in unet.state_dict().items():
-        # One by one: a whole copy would be too much for a small card. What a card can do it does faster.
-        narrow = tensor.detach().to(dtype).contiguous()
-        finite[name] = narrow.isfinite().all()
-        tensors[name] = narrow.to("cpu")
-    _require(finite)
-    with new_folder(target) as folder:
+    weights = {name: tensor.detach() for name, tensor in unet.state_dict().items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if unet.device.type == "cuda":
+        # Other threads' streams know nothing of what this one's still has to do.
+        torch.cuda.current_stream(unet.device).synchronize()
+    with new_folder(target) as folder, ThreadPoolExecutor(_FETCHERS) as pool:
         unet.save_config(folder)
-        save_file(tensors, folder / _FILE, metadata={"format": "pt"})
-    require_same(target / _FILE, tensors)
+        # A few at a time: a whole copy would be too much for a small card. What a card can do it does faster.
+        fetched = {name: pool.submit(_fetch, weights[name], dtype) for name in sorted(weights)}
+        try:
+            write_safetensors(folder / _FILE, shapes, dtype, lambda name: fetched[name].result())
+        except NonFiniteError as error:
+            raise _broken(f"{error.name} holds what is no finite number in {dtype}.") from error
+    require_same(target / _FILE, {name: each.result() for name, each in fetched.items()})
     return target / _FILE
+
+
+def _fetch(weight: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    return weight.to(dtype).contiguous().to("cpu")
 
 
 def require_finite(tensors: dict[str, torch.Tensor]) -> None:
     """Raise TrainingFailed unless every number is finite."""
-    _require({name: tensor.isfinite().all() for name, tensor in tensors.items()})
-
-
-def _require(finite: dict[str, torch.Tensor]) -> None:
-    answers = torch.stack(list(finite.values())).tolist() if finite else []
-    broken = [name for name, whole in zip(finite, answers, strict=True) if not whole]
+    broken = [name for name, tensor in tensors.items() if not tensor.isfinite().all()]
     if broken:
-        raise TrainingFailed(
-            f"{len(broken)} of {len(finite)} tensors aren't finite numbers, the first is {broken[0]}.",
-            "Lower the learning rate and train again.",
+        raise _broken(
+            f"{len(broken)} of {len(tensors)} tensors aren't finite numbers, the first is {broken[0]}."
         )
+
+
+def _broken(what: str) -> TrainingFailed:
+    return TrainingFailed(what, "Lower the learning rate and train again.")
 
 
 def require_same(path: Path, tensors: dict[str, torch.Tensor]) -> None:

@@ -104,7 +104,7 @@ def write_safetensors(
         if error.errno == errno.ENOSPC:
             raise NotEnoughDisk(
                 f"The disk filled up while {target.name} ({end / 1e9:.1f} GB) was written.",
-                "Make room and convert again.",
+                "Make room and start again.",
             ) from error
         raise
 
@@ -114,7 +114,7 @@ def _write_cast(file: FlushedFile, name: str, tensor: torch.Tensor, piece: torch
     for begin in range(0, flat.numel(), _PIECE):
         values = flat[begin : begin + _PIECE]
         # One buffer for all: fresh memory for every cast would cost four times the cast itself in page faults.
-        cast = piece[: values.numel()].copy_(values)
+        cast = values if values.dtype == piece.dtype else piece[: values.numel()].copy_(values)
         if not finite(cast):
             raise NonFiniteError(name)
         file.write(memoryview(cast.view(torch.uint8).numpy()))
