@@ -23,12 +23,19 @@ python=${PYTHON:-python3}
 home=${HOME_DIR:-/tmp/dreamgui-bench}
 out=${OUT:-/tmp/dreamgui-bench-out}
 export PYTHONUNBUFFERED=1 HF_HUB_OFFLINE=1
+# These machines keep no bytecode, and torch lies there without any: every start compiles its 2,000 modules, for 6 s.
+unset PYTHONDONTWRITEBYTECODE
 mkdir -p "$out" "$home"
 
 install() { "$python" -m pip install -q --no-index --no-deps --no-compile --no-cache-dir --upgrade --target /tmp/site "$@"; }
 if ls .whl/*.whl > /dev/null 2>&1 && [ ! -d /tmp/site/diffusers ]; then install .whl/*.whl || exit; fi
 if ls .whl8/*.whl > /dev/null 2>&1 && [ ! -d /tmp/site/bitsandbytes ]; then install .whl8/*.whl || exit; fi
 [ -d /tmp/site ] && export PYTHONPATH=/tmp/site
+if [ -d /tmp/site ] && [ ! -f /tmp/compiled ]; then
+  # As run.py's installation does.
+  "$python" -m compileall -qq -j 0 /tmp/site "$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" . || true
+  touch /tmp/compiled
+fi
 
 bench() { "$python" -m benchmarks.train --home "$home" --out "$out" "$@" 2>&1 | tee -a "$out/train.log"; }
 named() { "$python" -m benchmarks.train --list | awk '{print $1}' | grep -E "$1"; }
