@@ -51,7 +51,7 @@ def traced(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("traced")
-@pytest.mark.parametrize("recompute", [False, True], ids=["", "checkpointed"])
+@pytest.mark.parametrize(("trained", "recompute"), [("unet", False), ("lora", True)], indirect=["trained"])
 def test_a_compiled_step_learns_the_same(trained: Parts, tmp_path: Path, recompute: bool) -> None:
     twin = copy.deepcopy(trained)
     if recompute:

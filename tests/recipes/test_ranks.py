@@ -154,6 +154,7 @@ def test_kill_9_leaves_no_process_and_the_run_goes_on(
     assert same_losses(resumed, whole) and models.catalog.run("killed").finished
 
 
+@pytest.mark.usefixtures("forked")
 def test_stop_keeps_what_was_learnt(workspace: Workspace, models: Models) -> None:
     wish = job(method="lora", run="stopped", steps=2000)
     stream: Any = train(wish, workspace, models)
