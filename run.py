@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 OLDEST, NEWEST = (3, 11), (3, 14)
-ALONE = ["tests/e2e/test_page.py", "tests/ui/test_api.py"]
+ALONE = ["tests/e2e/test_dataset_corrected.py", "tests/e2e/test_page.py", "tests/ui/test_api.py"]
 WINDOWS_CUDA_INDEX = "https://download.pytorch.org/whl/cu130"
 
 
@@ -44,16 +44,7 @@ def main(arguments: list[str]) -> int:
 def tests() -> int:
     """All tests: what drives a browser or holds answers against a clock alone, all others side by side."""
     others = [f"--ignore={name}" for name in ALONE]
-    side_by_side = [
-        "-n",
-        "auto",
-        "--maxprocesses",
-        "4",
-        "--dist",
-        "loadfile",
-        "--no-loadscope-reorder",
-        *others,
-    ]
+    side_by_side = ["-n", "auto", "--maxprocesses", "4", "--dist", "loadfile", *others]
     # One thread each: threads of several processes wait for each other's cores.
     os.environ["OMP_NUM_THREADS"] = "1"
     first = call("-m", "pytest", "-q", *side_by_side)

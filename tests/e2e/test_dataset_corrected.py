@@ -61,11 +61,11 @@ def crops(page: Page) -> Locator:
 
 def _until(read: Callable[[], Value], right: Callable[[Value], bool]) -> Value:
     """What the disk holds once the page's change has arrived there."""
-    for _ in range(100):
+    for _ in range(300):
         if right(value := read()):
             return value
         time.sleep(0.1)
-    raise AssertionError(f"after 10 s still {value!r}")
+    raise AssertionError(f"after 30 s still {value!r}")
 
 
 def select(page: Page, number: int, source: str) -> None:

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, Request, expect
 from tests.e2e.conftest import HAS_BUNDLE, Server
 
 LONG = 180_000
-STEPS = 60
+STEPS = 40
 SAMPLE_EVERY = 20
 HOPPER, COFFEE = "mpl-data/sample_data/grace_hopper.jpg", "data/coffee.png"
 
@@ -163,7 +163,7 @@ def test_a_sweep_and_its_queue(page: Page) -> None:
     """Of three trainings the last is left out while the first runs."""
     tab(page, "Train")
     prefilled(page)
-    page.locator("#train-steps input").fill("25")
+    page.locator("#train-steps input").fill("12")
     page.locator("#train-more").get_by_text("More settings").click()
     page.locator("#train-batch-size input").first.fill("1")
     page.locator("#train-class-count input").first.fill("4")

@@ -108,6 +108,10 @@ class CropEditor:
             self._drop: gr.update(value="Restore this crop" if entry.dropped else "Drop this crop"),
         }
 
+    def without_caption(self, updates: Updates) -> Updates:
+        """These updates, but the caption's field stays as it is: somebody may be writing in it meanwhile."""
+        return {widget: update for widget, update in updates.items() if widget is not self._caption}
+
     def listen(
         self, change: Callable[[Action], Callable[..., Updates]], chosen: Any, outputs: list[Any]
     ) -> None:

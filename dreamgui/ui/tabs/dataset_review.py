@@ -70,7 +70,7 @@ class Review:
         editor, place = self.editor, [self.chosen, self.editor.file]
         outputs = [*self._of_set, *editor.outputs]
         self.chosen.change(self._open, self.chosen, outputs, **QUIET)
-        self.gallery.select(self._select, self.chosen, editor.outputs, **QUIET)
+        self.gallery.select(self._select, place, editor.outputs, **QUIET)
         editor.listen(self._change, self.chosen, outputs)
         self._undo.click(self._change(_undo), place, outputs, **QUIET)
         replace, prefix = self._change(_replace), self._change(_prefix)
@@ -122,20 +122,26 @@ class Review:
         dataset = told(lambda: self._load(name))
         return self._set(dataset) | self.editor.show(dataset, "")
 
-    def _select(self, name: str, picked: gr.SelectData) -> Updates:
+    def _select(self, name: str, shown: str, picked: gr.SelectData) -> Updates:
         dataset = told(lambda: self._load(name))
-        return self.editor.show(dataset, dataset.entries[int(picked.index)].file)
+        file = dataset.entries[int(picked.index)].file
+        updates = self.editor.show(dataset, file)
+        return self.editor.without_caption(updates) if file == shown else updates
 
     def _change(self, action: Action) -> Any:
         """A listener that changes the data set; what a refused change showed is set back."""
 
         def listener(name: str, file: str, *values: Any) -> Updates:
             dataset = told(lambda: self._load(name))
+            caption = told(lambda: dataset.entry(file).caption) if file else ""
             try:
                 action(dataset, file, *values)
             except DreamError as error:
                 gr.Warning(str(error), duration=12, title="Not changed")
-            return self._set(dataset) | self.editor.show(dataset, file)
+            updates = self.editor.show(dataset, file)
+            if file and action is not Dataset.set_caption and dataset.entry(file).caption == caption:
+                updates = self.editor.without_caption(updates)
+            return self._set(dataset) | updates
 
         return listener
 
