@@ -30,11 +30,7 @@ def main(arguments: list[str]) -> int:
         print("Install one of those from python.org and run this again with it.")
         return 2
     command, rest = (arguments[0], arguments[1:]) if arguments else ("app", [])
-    if command == "test":
-        # Tests import the half of it, and compile that as they go.
-        set_up("requirements.txt", "requirements-dev.txt", compiled=False)
-    else:
-        set_up("requirements.txt")
+    set_up("requirements.txt", *(["requirements-dev.txt"] if command == "test" else []))
     if command == "setup":
         print("Everything is installed. Now: python run.py")
         return 0
@@ -56,8 +52,8 @@ def tests() -> int:
     return call("-m", "pytest", "-q", *ALONE) or first
 
 
-def set_up(*requirements: str, compiled: bool = True) -> None:
-    """Make .venv and install these files, unless just this was installed before; Python's bytecode as well, if wanted."""
+def set_up(*requirements: str) -> None:
+    """Make .venv and install these files, unless just this was installed before."""
     text = "".join((ROOT / name).read_text(encoding="utf-8") for name in requirements)
     stamp = VENV / f"installed-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     if stamp.exists() and PYTHON.exists():
@@ -70,10 +66,9 @@ def set_up(*requirements: str, compiled: bool = True) -> None:
         # The package index has no CUDA build for Windows; PyTorch's own does.
         pip("torch", "torchvision", "--index-url", WINDOWS_CUDA_INDEX)
     pip(*(item for name in requirements for item in ("-r", str(ROOT / name))))
-    if compiled:
-        # pip would do it on one core. A package may hold files for another Python: what fails is left as it is.
-        library = str(VENV / ("Lib" if os.name == "nt" else "lib"))
-        subprocess.run([str(PYTHON), "-m", "compileall", "-qq", "-j", "0", library], check=False)
+    # pip would do it on one core. A package may hold files for another Python: what fails is left as it is.
+    library = str(VENV / ("Lib" if os.name == "nt" else "lib"))
+    subprocess.run([str(PYTHON), "-m", "compileall", "-qq", "-j", "0", library], check=False)
     stamp.touch()
 
 
