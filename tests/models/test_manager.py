@@ -18,6 +18,7 @@ from dreamgui.errors import BadInput, Damaged, NotEnoughMemory, StopRequested, U
 from dreamgui.models import loading
 from dreamgui.models.cards import ModelSpec, RunCard, write_run
 from dreamgui.models.catalog import LORA_FILE, UNET_FILE
+from dreamgui.models.device import leave_libraries_alone
 from dreamgui.models.lora_files import save_lora
 from dreamgui.models.manager import LoraSettings, Models
 from dreamgui.workspace import Workspace
@@ -260,13 +261,15 @@ def test_looking_for_garbage_passes_over_what_was_there_before_the_first_model(t
     workspace = Workspace(tmp_path)
     make_tiny_base(workspace)
     models = Models(workspace, torch.device("cpu"))
+    # As in a new process: other tests have used models, and imported much since.
+    leave_libraries_alone.cache_clear()
     with models.use(BASE):
         pass
     assert gc.get_freeze_count() > 100_000
     models.release()
-    began = time.perf_counter()
+    began = time.thread_time()
     gc.collect()
-    assert time.perf_counter() - began < 0.3
+    assert time.thread_time() - began < 0.3
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
