@@ -131,7 +131,8 @@ def _normed(
     sums = x.new_empty(n, blocks, 2, channels, dtype=torch.float32)
     terms = x.new_empty(n, 2, channels, dtype=torch.float32)
     moments = x.new_empty(n, groups, 2, dtype=torch.float32)
-    y = torch.empty_like(x)
+    # Of a single picture strides may say both layouts, as FSDP's views do; who comes next shall read this one.
+    y = torch.empty_like(x, memory_format=torch.channels_last)
     # Triton launches on the current device, whichever the tensors are on.
     with torch.cuda.device_of(x):
         _sums[grid](x, x, x, sums, positions, channels, False, False, _ROWS, _CHANNELS)

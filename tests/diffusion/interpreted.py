@@ -28,14 +28,15 @@ def norms(n: int, channels: int, height: int, width: int) -> None:
 
     def found(norm: Callable[..., Tensor]) -> list[Tensor]:
         leaves = [each.clone().requires_grad_() for each in (x, *parameters)]
-        y = norm(leaves[0], 32, leaves[1], leaves[2], 1e-5)
+        # A view of a single picture may lose the stride from picture to picture.
+        y = norm(leaves[0].view_as(x), 32, leaves[1], leaves[2], 1e-5)
         return [y, *torch.autograd.grad(y, leaves, upstream)]
 
     for silu in (False, True):
         theirs = found(partial(plain, silu=silu))
         for norm in (group_norm, opaque):
             ours = found(partial(norm, silu=silu))
-            assert ours[0].is_contiguous(memory_format=LAST)
+            assert ours[0].stride() == x.stride()
             for mine, right in zip(ours, theirs, strict=True):
                 torch.testing.assert_close(mine, right, rtol=1e-4, atol=1e-4)
 

@@ -37,6 +37,7 @@ def summed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, ...]]:
     own = SimpleNamespace(fits=lambda x, groups: False, adds=lambda rows: True, column_sums=sums)
     monkeypatch.setattr(module, "kernels", lambda device: own)
     monkeypatch.setattr(added, "kernels", lambda device: own)
+    monkeypatch.setattr(added, "captured", lambda x: True)
     return seen
 
 
@@ -53,6 +54,15 @@ def test_gradients_are_the_same(summed: list[tuple[int, ...]]) -> None:
         torch.testing.assert_close(one, other)
     # The last layer's bias, the sum's second part, the convolution's bias, the time's.
     assert sorted(summed) == [(1, 2, 8), (1, 32, 6), (1, 32, 8), (2, 16, 8)]
+
+
+def test_outside_of_a_cuda_graph_pytorch_adds_up(
+    summed: list[tuple[int, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(added, "captured", lambda x: False)
+    with channels_last(CPU):
+        Block()(torch.randn(2, 3, 4, 4), torch.randn(2, 5)).sum().backward()
+    assert summed == []
 
 
 def test_what_does_not_learn_is_left_alone(summed: list[tuple[int, ...]]) -> None:
