@@ -54,23 +54,24 @@ def create_ui(services: Services, device: Device | None = None, local: bool = Tr
                 create_dataset_tab(services, watch, local)
             with gr.Tab("Convert", id="convert", elem_id="tab-convert") as convert:
                 create_convert_tab(services, watch, local)
-                _refresh(blocks, convert, create_workshop(services, watch, local))
+                _refresh(convert, create_workshop(services, watch, local), blocks)
             with gr.Tab("Train", id="train", elem_id="tab-train") as train:
-                _refresh(blocks, train, create_train_tab(services, watch, local))
+                _refresh(train, create_train_tab(services, watch, local))
             with gr.Tab("Compare", id="compare", elem_id="tab-compare") as compare:
-                _refresh(blocks, compare, [create_compare_tab(services, watch)])
+                _refresh(compare, [create_compare_tab(services, watch)], blocks)
             with gr.Tab("ControlNet", id="control", elem_id="tab-control") as control:
-                _refresh(blocks, control, [create_control_tab(services, watch)])
+                _refresh(control, [create_control_tab(services, watch)], blocks)
         watch.begin(line, lambda: status_line(services, device))
         add_endpoints(services, device, local)
     return blocks.queue(max_size=QUEUE_LENGTH, default_concurrency_limit=4, api_open=False)
 
 
-def _refresh(blocks: gr.Blocks, tab: gr.Tab, forms: list[Form]) -> None:
-    """Bring choices of models and data sets up to date when the page opens and when the tab is selected."""
+def _refresh(tab: gr.Tab, forms: list[Form], blocks: gr.Blocks | None = None) -> None:
+    """Bring choices of models and data sets up to date when the tab is selected, and when the page of ``blocks`` opens."""
     for form in forms:
         tab.select(form.refresh, form.choosers, form.choosers, **QUIET)
-        blocks.load(form.refresh, form.choosers, form.choosers, **QUIET)
+        if blocks:
+            blocks.load(form.refresh, form.choosers, form.choosers, **QUIET)
 
 
 def status_line(services: Services, device: Device) -> str:

@@ -12,7 +12,13 @@ from dreamgui.errors import DreamError
 from dreamgui.services import Services
 
 Result = TypeVar("Result")
-QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden", "concurrency_limit": None}
+QUIET: dict[str, Any] = {
+    "api_visibility": "private",
+    "show_progress": "hidden",
+    # Else the browser tells every output of every listener each listener's progress, though none shows it.
+    "show_progress_on": [],
+    "concurrency_limit": None,
+}
 """For listeners that belong to the page alone, answer at once and don't wait for each other."""
 
 

@@ -115,6 +115,19 @@ def test_a_number_out_of_range_is_refused_in_its_field(page: Page) -> None:
     expect(page.locator("#train-progress .dg-idle")).to_be_visible()
 
 
+def test_what_was_typed_stays_until_another_method_is_chosen(page: Page) -> None:
+    tab(page, "Train")
+    prefilled(page)
+    steps = page.locator("#train-steps input")
+    steps.fill("77")
+    tab(page, "Compare")
+    tab(page, "Train")
+    page.wait_for_timeout(1000)
+    expect(steps).to_have_value("77")
+    page.locator("#train-method").get_by_role("radio", name="Whole UNet").check()
+    expect(steps).not_to_have_value("77")
+
+
 def test_train_with_the_page_closed_and_opened_again(browser: Browser, server: Server) -> None:
     context = browser.new_context(viewport={"width": 1280, "height": 720})
     first = context.new_page()
@@ -239,7 +252,6 @@ def choose_both(page: Page, group: str) -> None:
 def prefilled(page: Page) -> None:
     """Wait until the form has taken over what the model's card recommends."""
     expect(page.locator("#train-model input")).to_have_value("portraits")
-    page.wait_for_timeout(3000)
 
 
 def steps_in_the_log(server: Server) -> list[int]:

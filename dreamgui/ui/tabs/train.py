@@ -34,7 +34,8 @@ CLASS_IMAGE_SHOWN_PX = 192
 
 
 def create_train_tab(services: Services, watch: Watch, local: bool) -> list[Form]:
-    """The tab's widgets and listeners; its forms are returned so that their choices can be refreshed."""
+    """The tab's widgets and listeners; its forms are returned so that their choices can be refreshed when it is
+    selected. When the page opens they refresh themselves."""
     form = Form(TrainJob, services, "train", local)
     panel = RunPanel(services, "train", "train", IDLE, ADVICE)
     with gr.Row(elem_classes="dg-columns"):
@@ -154,7 +155,12 @@ def run_card(services: Services, view: JobView) -> str:
 
 
 def _prefill(services: Services, watch: Watch, form: Form, class_form: Form) -> None:
-    """Choosing a base or a method fills in what the model's card recommends; a data set brings its prompt."""
+    """Choosing a base or a method fills in what the model's card recommends; a data set brings its prompt.
+
+    Once a choice: what a user types meanwhile stays, though the page asks again whenever it sets the choice itself.
+    """
+    fields = [*form.inputs, *class_form.inputs]
+    filled = gr.State(None)
 
     def recommended(method: str, base: str | None) -> list[Any]:
         card = told(lambda: services.catalog.card(base)) if base else None
@@ -172,6 +178,16 @@ def _prefill(services: Services, watch: Watch, form: Form, class_form: Form) -> 
         }
         return [*form.prefill(settings), *class_form.prefill({"model": base, **class_advice} if base else {})]
 
+    def chosen(method: str, base: str | None, before: list[str | None] | None) -> list[Any]:
+        if before == [method, base]:
+            return [gr.skip() for _ in (*fields, filled)]
+        return [*recommended(method, base), [method, base]]
+
+    def opened(method: str, *choices: Any) -> dict[Any, Any]:
+        fresh = dict(zip(form.choosers, form.refresh(*choices), strict=True))
+        found = fresh[form["model"]]["value"]
+        return dict(zip(fields, recommended(method, found), strict=True)) | fresh | {filled: [method, found]}
+
     def prompt_of(dataset: str | None) -> list[Any]:
         if not dataset:
             return form.prefill({})
@@ -184,10 +200,8 @@ def _prefill(services: Services, watch: Watch, form: Form, class_form: Form) -> 
     method, base, dataset = form["method"], form["model"], form["dataset"]
     assert isinstance(method, gr.Radio) and isinstance(base, gr.Dropdown) and isinstance(dataset, gr.Dropdown)
     for chooser in (method, base):
-        chooser.change(recommended, [method, base], [*form.inputs, *class_form.inputs], **QUIET)
-    watch.blocks.load(form.refresh, form.choosers, form.choosers, **QUIET).then(
-        recommended, [method, base], [*form.inputs, *class_form.inputs], **QUIET
-    )
+        chooser.change(chosen, [method, base, filled], [*fields, filled], **QUIET)
+    watch.blocks.load(opened, [method, *form.choosers], [*fields, filled], **QUIET)
     method.change(rank_visible, method, form["rank"], **QUIET)
     dataset.change(prompt_of, dataset, form.inputs, **QUIET)
 
