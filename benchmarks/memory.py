@@ -26,6 +26,7 @@ from torch.utils._pytree import tree_map_only
 from dreamgui.assets import asset
 from dreamgui.config import TrainJob
 from dreamgui.diffusion.batches import Batch
+from dreamgui.diffusion.rounding import RoundedAdamW
 from dreamgui.diffusion.schedule import NoiseSchedule
 from dreamgui.diffusion.step import StepSettings, TrainingStep, recomputed
 from dreamgui.models.lean import keep_less
@@ -39,6 +40,8 @@ RESULTS = Path(__file__).parent / "results"
 COMPUTE = torch.bfloat16
 STEPS = 2
 """The first makes the optimizer's state, the second has it all along."""
+SMALL = 1_000_000
+"""What moves weights with fewer numbers than that makes no peak, but would take most of the time here."""
 
 
 class Living(TorchDispatchMode):
@@ -114,8 +117,8 @@ def _batch(job: TrainJob) -> Batch:
 
 @contextmanager
 def _as_on_cuda() -> Iterator[None]:
-    """Norms in fp32 under autocast; a number that is asked for is 1, as there is none."""
-    group_norm, layer_norm = F.group_norm, F.layer_norm
+    """Norms in fp32 under autocast; a number that is asked for is 1, as there is none. Small weights stay."""
+    group_norm, layer_norm, move_piece = F.group_norm, F.layer_norm, RoundedAdamW._move_piece
 
     def exact(function: Any) -> Any:
         def run(values: Tensor, *args: Any, **others: Any) -> Tensor:
@@ -126,7 +129,12 @@ def _as_on_cuda() -> Iterator[None]:
 
         return run
 
+    def moved_if_large(optimizer: RoundedAdamW, weight: Tensor, *rest: Any) -> None:
+        if weight.numel() >= SMALL:
+            move_piece(optimizer, weight, *rest)
+
     with (
+        patch.object(RoundedAdamW, "_move_piece", moved_if_large),
         patch.object(F, "group_norm", exact(group_norm)),
         patch.object(F, "layer_norm", exact(layer_norm)),
         patch.object(FakeTensor, "item", lambda self: 1.0),

@@ -44,14 +44,14 @@ class Learned:
 
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory: pytest.TempPathFactory) -> Learned:
-    """The recommended training of the UNet, without prior preservation and with fewer steps."""
+    """The recommended training of the UNet, without prior preservation, with fewer and smaller steps."""
     workspace = Workspace(tmp_path_factory.mktemp("learning"))
     models = Models(workspace, torch.device("cpu"))
     list(convert(ConvertJob(source="demo"), workspace, models))
     card = models.catalog.card("portraits")
     photos = tuple(demo_photos())
     list(crop(CropJob(photos=photos, dataset="her", size_px=card.size_px), workspace, models))
-    settings = card.recommended["unet"] | {"steps": STEPS, "prior_preservation": False}
+    settings = card.recommended["unet"] | {"steps": STEPS, "prior_preservation": False, "batch_size": 2}
     settings |= {"sample_every": 0, "validate_every": 30, "checkpoint_every": STEPS}
     job = TrainJob.model_validate(
         {**settings, "method": "unet", "model": "portraits", "dataset": "her", "run": "her"}
