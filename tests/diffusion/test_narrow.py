@@ -130,7 +130,7 @@ def test_what_is_only_looked_at_leaves_kept_copies_alone(trained: Parts) -> None
 
 
 def test_a_kept_model_is_compiled_with_its_copies(trained: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     step = training(in_bf16(trained), BF16)
     assert step._narrow is not None
     step._narrow.keep()

@@ -14,8 +14,8 @@ from playwright.sync_api import Browser, Page, Request, expect
 from tests.e2e.conftest import HAS_BUNDLE, Server
 
 LONG = 180_000
-STEPS = 40
-SAMPLE_EVERY = 20
+STEPS = 24
+SAMPLE_EVERY = 12
 HOPPER, COFFEE = "mpl-data/sample_data/grace_hopper.jpg", "data/coffee.png"
 
 
