@@ -122,7 +122,7 @@ def adamw() -> None:
 
 if __name__ == "__main__":
     torch.manual_seed(0)
-    for shape in ((2, 128, 9, 15), (1, 320, 6, 8), (1, 1280, 2, 2)):
+    for shape in ((2, 64, 9, 15), (1, 320, 6, 8), (1, 1280, 2, 2)):
         norms(*shape)
     compiled()
     gates()

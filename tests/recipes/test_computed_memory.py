@@ -24,7 +24,7 @@ LEAN = {"gradient_checkpointing": True, "optimizer_in_backward": True}
 )
 def test_the_peak_is_what_was_promised_and_estimated(changes: dict[str, Any], most: float) -> None:
     job = TrainJob.model_validate(changes)
-    peak = peak_bytes(job)
+    peak = _peak(job)
     assert peak <= most
     estimate = needed_bytes(job, Sizes(SD15_WEIGHTS, SD15_PX), "bfloat16") - BESIDE_BYTES
     # Above it by up to half a gigabyte, where a block that is computed again is counted whole; hardly below.
@@ -35,4 +35,9 @@ def test_the_peak_is_what_was_promised_and_estimated(changes: dict[str, Any], mo
 def test_larger_batches_are_estimated_too(size: dict[str, Any]) -> None:
     job = TrainJob.model_validate({"method": "lora", **size})
     estimate = needed_bytes(job, Sizes(SD15_WEIGHTS, SD15_PX), "bfloat16") - BESIDE_BYTES
-    assert estimate == pytest.approx(peak_bytes(job), rel=0.25)
+    assert estimate == pytest.approx(_peak(job), rel=0.25)
+
+
+def _peak(job: TrainJob) -> int:
+    # A LoRA's optimizer state, which only the second step has all along, is 12 MB.
+    return peak_bytes(job, steps=1 if job.method == "lora" else 2)
