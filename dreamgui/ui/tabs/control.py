@@ -80,6 +80,15 @@ def create_control_tab(services: Services, watch: Watch) -> Form:
         event(
             lambda *values: map_of(services, form, *values), form.inputs, leading, preprocess=False, **QUIET
         )
+
+    def missing(*values: Any) -> Any:
+        *given, shown = values
+        return gr.skip() if shown else map_of(services, form, *given)
+
+    # A picture may be there before a model is: the page has just opened, or none was ticked.
+    models = form["models"]
+    assert isinstance(models, gr.CheckboxGroup)
+    models.change(missing, [*form.inputs, leading], leading, preprocess=False, **QUIET)
     demo.click(lambda: demo_photographs()[0], None, image, **QUIET)
 
     def render(view: JobView) -> Updates:
