@@ -12,7 +12,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from dreamgui.assets import asset
-from dreamgui.models.cards import ModelCard, write_model
+from dreamgui.models.catalog.cards import ModelCard, write_model
 from dreamgui.workspace import Workspace, new_folder
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools" / "demo_model"))

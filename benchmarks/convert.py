@@ -23,6 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,17 +64,18 @@ def make_single_file(target: Path) -> None:
     import torch
 
     from dreamgui.assets import asset
-    from dreamgui.models.layout import read_layout
-    from dreamgui.models.writing import write_safetensors
+    from dreamgui.models.files.layout import read_layout
+    from dreamgui.models.files.writing import TensorEntry, write_safetensors
 
     shapes = {key: slot.ldm_shape for key, slot in read_layout(asset("sd15")).items()}
     torch.manual_seed(0)
     noise = torch.randn(40_000_000) * 0.02
 
-    def value(name: str) -> torch.Tensor:
-        return noise[: torch.Size(shapes[name]).numel()].reshape(shapes[name])
+    def value(shape: tuple[int, ...]) -> torch.Tensor:
+        return noise[: torch.Size(shape).numel()].reshape(shape)
 
-    write_safetensors(target, shapes, torch.float32, value)
+    entries = [TensorEntry(key, shape, torch.float32, partial(value, shape)) for key, shape in shapes.items()]
+    write_safetensors(target, entries)
 
 
 def ours(source: Path, out: Path) -> Callable[[], None]:

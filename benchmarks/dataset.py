@@ -27,8 +27,8 @@ import psutil
 from dataset_scenes import SHARED, Truth, large_photographs, scene_sets
 
 from dreamgui.config import CropJob
-from dreamgui.data.dataset import Dataset, Entry
-from dreamgui.data.faces import Box
+from dreamgui.data.dataset.dataset import Dataset, Entry
+from dreamgui.data.faces.detect import Box
 from dreamgui.events import Cropped, Event, Progress, Saved, Skipped
 from dreamgui.models.manager import Models
 from dreamgui.recipes.crop import crop

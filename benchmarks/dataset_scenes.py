@@ -24,8 +24,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tools" / "demo_model")]
 
 from make_photos import make_photos
 
-from dreamgui.data.faces import Box, detect_faces
-from dreamgui.data.photos import load_image
+from dreamgui.data.faces.detect import Box, detect_faces
+from dreamgui.data.photos.load import load_image
 
 SHARED = ROOT.parent / "shared" / "photos"
 BACKGROUNDS = ("coffee.png", "rocket.jpg", "motorcycle_left.png", "chelsea.png", "gravel.png", "brick.png")
@@ -185,13 +185,15 @@ def scene_sets(count: int, per_set: int, folder: Path) -> Iterator[tuple[str, di
     dice = random.Random(3)
     real = real_people()
     subjects = [person for person in real if len(person.portraits) > 1]
-    drawn = tuple(drawn_person(number, folder) for number in range(10))
+    generated = tuple(drawn_person(number, folder) for number in range(10))
     for number in range(count):
         kind = "real" if subjects and number % 2 == 0 else "drawn"
-        crowd = real + drawn if kind == "real" else drawn
+        crowd = real + generated if kind == "real" else generated
         # Two of three real sets are about the person with more photographs.
         subject = (
-            subjects[number // 2 % 3 % len(subjects)] if kind == "real" else drawn[number // 2 % len(drawn)]
+            subjects[number // 2 % 3 % len(subjects)]
+            if kind == "real"
+            else generated[number // 2 % len(generated)]
         )
         others = tuple(person for person in crowd if person is not subject)
         place = folder / f"set-{number:02d}"

@@ -33,12 +33,12 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from dreamgui.assets import asset
 from dreamgui.config import ExportJob, ExtractJob, MixJob
 from dreamgui.events import Note, Score
-from dreamgui.models.cards import ModelCard, write_model
-from dreamgui.models.export import write_checkpoint
-from dreamgui.models.inspect_file import inspect_file
-from dreamgui.models.layout import PARTS
+from dreamgui.exporting.whole_model import write_checkpoint
+from dreamgui.models.catalog.cards import ModelCard, write_model
+from dreamgui.models.files.layout import PARTS
 from dreamgui.models.manager import Models
-from dreamgui.models.single_file import WEIGHTS
+from dreamgui.models.recognition.components import WEIGHTS
+from dreamgui.models.recognition.inspect_file import inspect_file
 from dreamgui.recipes import recipe
 from dreamgui.workspace import Workspace
 

@@ -25,16 +25,17 @@ from torch.utils._pytree import tree_map_only
 
 from dreamgui.assets import asset
 from dreamgui.config import TrainJob
-from dreamgui.diffusion.batches import Batch
-from dreamgui.diffusion.rounding import RoundedAdamW
 from dreamgui.diffusion.schedule import NoiseSchedule
-from dreamgui.diffusion.step import StepSettings, TrainingStep, recomputed
-from dreamgui.models.lean import keep_less
 from dreamgui.models.loading import load_scheduler_config
-from dreamgui.models.lora_files import add_lora
-from dreamgui.recipes.memory import BESIDE_BYTES, SD15_PX, SD15_WEIGHTS, Sizes, needed_bytes
-from dreamgui.recipes.tiers import WAYS, means
-from dreamgui.recipes.train import lora_settings
+from dreamgui.models.lora.adapters import add_lora
+from dreamgui.ops.lora_modules import use_lora_modules
+from dreamgui.training.memory.estimate import BESIDE_BYTES, SD15_PX, SD15_WEIGHTS, Sizes, needed_bytes
+from dreamgui.training.memory.tiers import WAYS, means
+from dreamgui.training.steps.batches import Batch
+from dreamgui.training.steps.make_step import lora_settings
+from dreamgui.training.steps.settings import StepSettings
+from dreamgui.training.steps.step import TrainingStep, recomputed
+from dreamgui.training.steps.stochastic_rounding import RoundedAdamW
 
 RESULTS = Path(__file__).parent / "results"
 COMPUTE = torch.bfloat16
@@ -83,7 +84,7 @@ def peak_bytes(job: TrainJob, steps: int = STEPS) -> int:
                     empty = torch.empty(weight.shape, dtype=weight.dtype)
                     module._parameters[name] = nn.Parameter(empty, requires_grad=weight.requires_grad)
         if job.method == "lora" and not job.dora:
-            keep_less(unet)
+            use_lora_modules(unet)
         if job.gradient_checkpointing:
             unet.enable_gradient_checkpointing(recomputed)
         schedule = NoiseSchedule(load_scheduler_config(asset("sd15")), torch.device("cpu"))
@@ -91,7 +92,7 @@ def peak_bytes(job: TrainJob, steps: int = STEPS) -> int:
         training = TrainingStep(unet, schedule, COMPUTE, settings)
         batch = _batch(job)
         for _ in range(steps):
-            training.learn(batch)
+            training.update(batch)
         return living.peak
 
 

@@ -13,10 +13,10 @@ from judges import Judges, boxes_from_detector, load_judges
 from persons_train import pictures
 from PIL import Image
 
-from dreamgui.data.dataset import Dataset
-from dreamgui.data.faces import detect_faces
+from dreamgui.data.dataset.dataset import Dataset
+from dreamgui.data.faces.detect import detect_faces
+from dreamgui.data.faces.identity import Likeness
 from dreamgui.doctor import versions
-from dreamgui.evaluate.identity import Likeness
 
 SHARES = ("token_recognised", "class_recognised", "places_right", "faces_found")
 
@@ -45,7 +45,7 @@ class Jury:
         if person not in self._known:
             dataset = Dataset.load(self.datasets / f"p{person}")
             references = [Image.open(path).convert("RGB") for path, _ in dataset.images()]
-            self._known[person] = self.faces(references)[1].mean(0, keepdim=True), Likeness(references)
+            self._known[person] = self.faces(references)[1].mean(0, keepdim=True), Likeness.of(references)
         return self._known[person]
 
     def judged(self, folder: Path) -> dict[str, Any]:

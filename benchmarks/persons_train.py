@@ -21,10 +21,10 @@ from PIL import Image
 from world import PLACE_PHRASES, identity
 
 from dreamgui.config import ConvertJob, TrainJob
-from dreamgui.diffusion.sample import Draw, draw
+from dreamgui.diffusion import class_images
+from dreamgui.diffusion.sample import ImageRequest, generate
 from dreamgui.events import Event, Saved
 from dreamgui.models.manager import Models
-from dreamgui.recipes import class_drawing
 from dreamgui.recipes.convert import convert
 from dreamgui.recipes.train import train
 from dreamgui.workspace import Workspace
@@ -51,7 +51,7 @@ def work(index: int, queue: Any, options: argparse.Namespace, began: float) -> N
     if options.threads:
         torch.set_num_threads(options.threads)
     if find_spec("mediapipe") is None:
-        setattr(class_drawing, "look_at", lambda image, framing: class_drawing.Look(0.5, 0.0))  # noqa: B010
+        setattr(class_images, "look_at", lambda image, framing: class_images.Look(0.5, 0.0))  # noqa: B010
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(Path(scratch), options.out, index)
         while time.monotonic() - began < options.limit_s:
@@ -88,16 +88,16 @@ class Bench:
             "token": [f"a photo of sks {gender} face {PLACE_PHRASES[place]}" for place in places],
             "class": [f"a photo of {gender} face"] * CLASS_PICTURES,
         }
-        wanted = self.card.recommended.get("draw", {})
+        wanted = self.card.recommended.get("generate", {})
         settings = {field: wanted[field] for field in DRAW_FIELDS if field in wanted}
         folder.mkdir(parents=True, exist_ok=True)
         with self.models.use(self.models.catalog.spec(name)) as parts:
             for first, (kind, texts) in enumerate(prompts.items(), 1):
                 requests = [
-                    Draw(text, seed=1000 * first + 100 * one["seed"] + i, **settings)
+                    ImageRequest(text, seed=1000 * first + 100 * one["seed"] + i, **settings)
                     for i, text in enumerate(texts)
                 ]
-                for number, image in enumerate(draw(parts, requests)):
+                for number, image in enumerate(generate(parts, requests)):
                     image.save(folder / f"{kind}-{number:02d}.webp", quality=95)
         facts = {
             **one,

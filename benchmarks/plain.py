@@ -44,9 +44,9 @@ class PlainLoop:
         noise = torch.randn_like(latents, dtype=torch.float32)
         count: int = self.noise_scheduler.config["num_train_timesteps"]
         timesteps = torch.randint(0, count, (len(latents),), device=device)
-        return self.learn(latents.float(), noise, timesteps, text.float(), len(instance))[0]
+        return self.train_on(latents.float(), noise, timesteps, text.float(), len(instance))[0]
 
-    def learn(
+    def train_on(
         self, latents: Tensor, noise: Tensor, timesteps: Tensor, text: Tensor, instances: int
     ) -> tuple[float, float, float]:
         """Forward, backward, clip, optimizer; (whole loss, instance loss, gradient norm)."""

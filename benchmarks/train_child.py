@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from dreamgui.diffusion.kernels import begin
+from dreamgui.ops.kernels import begin
 
 if __name__ == "__main__":
     # As the app does, see dreamgui/services.py.

@@ -51,8 +51,8 @@ case ${1:-} in
   rows) shift && bench --seconds 3 --only "$@" ;;
   profile) shift; "$python" -m benchmarks.train_profile --home "$home" "$@" 2>&1 | tee -a "$out/profile.log" ;;
   tests)
-    timeout 300 "$python" -m pytest -q -p no:cacheprovider -k gpu tests/models/test_companions.py tests/models/test_manager.py \
-      tests/diffusion/test_compiler.py tests/diffusion/test_graph.py tests/diffusion/test_saving_memory.py tests/recipes/test_ranks.py 2>&1 | tail -40
+    timeout 300 "$python" -m pytest -q -p no:cacheprovider -k gpu tests/models/test_offload.py tests/models/test_manager.py \
+      tests/training/test_compiler.py tests/training/test_graph.py tests/diffusion/test_saving_memory.py tests/training/test_worker.py 2>&1 | tail -40
     ;;
   rehearse) CUDA_VISIBLE_DEVICES='' bench --short --size tiny ;;
   *) sed -n '2,/^set/p' "$0" | grep '^#'  ;;

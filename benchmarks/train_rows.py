@@ -68,7 +68,7 @@ class Row:
         return "" if self.must is None else "no"
 
 
-# What is said to be exact stays so on a card that others fill as well: no tier turns anything on.
+# What is said to be exact stays so on a GPU that others fill as well: no tier turns anything on.
 UNET = {"method": "unet", "memory_tier": "none"}
 LORA = {"method": "lora", "rank": 8, "memory_tier": "none"}
 EXACT_LEAST = {"gradient_checkpointing": True, "optimizer_in_backward": True}

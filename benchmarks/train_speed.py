@@ -14,15 +14,15 @@ from benchmarks.plain import PlainLoop
 from benchmarks.train_place import Place, until_loss
 from benchmarks.train_rows import Row
 from dreamgui.config import TrainJob
-from dreamgui.data.dataset import Dataset
-from dreamgui.diffusion.graph import FastStep
+from dreamgui.data.dataset.dataset import Dataset
 from dreamgui.diffusion.latents import Picture
 from dreamgui.events import Note
-from dreamgui.models import loading, lora_files
+from dreamgui.models import loading
+from dreamgui.models.lora import adapters
 from dreamgui.models.manager import Models, Parts
-from dreamgui.recipes.lessons import Lessons, Material, encode, photographs
-from dreamgui.recipes.stepping import make_step
-from dreamgui.recipes.train import lora_settings
+from dreamgui.training.steps.graph import FastStep
+from dreamgui.training.steps.make_step import lora_settings, make_step
+from dreamgui.training.training_data import TrainingData, TrainingImages, encode, photographs
 
 PROMPTS = ("a photo of sks woman face", "a photo of woman face")
 LEAST_STEPS, WARM_STEPS, PARITY_STEPS = 3, 2, 50
@@ -146,7 +146,7 @@ def speed(row: Row, place: Place) -> dict[str, Any]:
 
 
 def parity(row: Row, place: Place) -> dict[str, Any]:
-    """The fast step and the plain loop learn from the same batches: how far their losses come apart.
+    """The fast step and the plain loop train on the same batches: how far their losses come apart.
 
     ``value`` is the largest difference of an instance loss in terms of the loss.
     """
@@ -154,15 +154,15 @@ def parity(row: Row, place: Place) -> dict[str, Any]:
     job = place.job(row.settings)
     rate = job.effective_learning_rate
     with models.train(job.model, lora_settings(job)) as parts:
-        lessons = _lessons(place, job, parts)
-        # A model of its own, as diffusers has it: the one that is lent may compute with less (models/lean.py).
+        training_data = _training_data(place, job, parts)
+        # A model of its own, as diffusers has it: the one that is lent may compute with less (ops/lora_modules.py).
         plain = PlainLoop(_own_parts(job, models), parts.card.size_px, rate)
         training = make_step(job, parts)
         schedule = training.schedule
         fast, pairs = FastStep(training), []
         for step in range(1, (5 if place.short else PARITY_STEPS) + 1):
-            one = lessons.batch(step, schedule.steps)
-            _, expected, _ = plain.learn(one.latents, one.noise, one.timesteps, one.text, one.instances)
+            one = training_data.batch(step, schedule.steps)
+            _, expected, _ = plain.train_on(one.latents, one.noise, one.timesteps, one.text, one.instances)
             pairs.append((fast.launch(one, rate).tolist()[1], expected))
     return {
         "value": max(abs(found - expected) / expected for found, expected in pairs),
@@ -178,7 +178,7 @@ def _own_parts(job: TrainJob, models: Models) -> Parts:
     dtype = models.train_dtype if lora else torch.float32
     unet = loading.load_unet(folder, models.device, dtype)
     if lora:
-        lora_files.add_lora(unet, lora)
+        adapters.add_lora(unet, lora)
     else:
         unet.requires_grad_(True)
     return Parts(
@@ -194,10 +194,10 @@ def _own_parts(job: TrainJob, models: Models) -> Parts:
     )
 
 
-def _lessons(place: Place, job: TrainJob, parts: Parts) -> Lessons:
+def _training_data(place: Place, job: TrainJob, parts: Parts) -> TrainingData:
     instance = photographs(Dataset.load(place.workspace.find("datasets", job.dataset)), job).instance
     prior = [Picture(path, job.class_prompt) for path in sorted(place.class_folder.glob("*.png"))]
-    encoding = encode(parts, job, Material(instance, prior[: len(instance)], []))
+    encoding = encode(parts, job, TrainingImages(instance, prior[: len(instance)], []))
     while True:
         try:
             next(encoding)

@@ -11,8 +11,9 @@ import torch
 
 from benchmarks.bases import Size
 from benchmarks.train_rows import ROWS, Row
-from dreamgui.evaluate.report import versions
-from dreamgui.workspace import safe_name, write_atomic, write_json
+from dreamgui.evaluate.reports.report import versions
+from dreamgui.names import safe_name
+from dreamgui.workspace import write_atomic, write_json
 
 HEADER = (
     "| what | must | aim | measured | reached | plain loop | times | what else |\n"

@@ -15,10 +15,10 @@ import torch
 from benchmarks.train_place import Place, until_loss
 from benchmarks.train_rows import Row
 from benchmarks.train_speed import Live, parity, speed
+from dreamgui.diffusion import class_images
 from dreamgui.errors import BadInput, NotEnoughMemory
 from dreamgui.events import ClassImage, Event, Loss, Note, Saved
 from dreamgui.models.manager import Models
-from dreamgui.recipes import class_drawing
 
 MEMORY_STEPS = 25
 SHORT_COLD = {"class_count": 4, "class_steps": 2, "steps": 5}
@@ -82,7 +82,7 @@ def cold(row: Row, place: Place) -> dict[str, Any]:
     """Seconds from the start of this process to a saved run: imports, class images, steps, saving."""
     notes = []
     if find_spec("mediapipe") is None:
-        setattr(class_drawing, "look_at", lambda image, framing: class_drawing.Look(0.5, 0.0))  # noqa: B010
+        setattr(class_images, "look_at", lambda image, framing: class_images.Look(0.5, 0.0))  # noqa: B010
         notes.append("Without mediapipe, class images were kept as they came.")
     for folder in (place.home / "classes").iterdir():
         if not folder.name.startswith("own-"):

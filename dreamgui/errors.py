@@ -4,14 +4,14 @@ DreamError
 ├── BadInput            what was given can't be used
 │   ├── BadPhoto        a photograph can't be read, or shows no face
 │   ├── BadModelFile    a model file is broken, unsafe or of another family
-│   ├── UnknownName     no such model, data set, run or report
+│   ├── UnknownName     no such model, dataset, run or report
 │   └── OutOfRange      a number or text outside its limits
 ├── NotEnough           disk, memory or photographs are short
 │   ├── NotEnoughDisk
 │   ├── NotEnoughMemory
 │   └── NotEnoughPhotos
 ├── AlreadyRunning      a job of this kind is running or waiting
-├── TrainingFailed      the loss is no longer a number, nothing was learnt...
+├── TrainingFailed      the loss is no longer a number, nothing was trained...
 └── Damaged             something that we saved can't be read back
 
 ``StopRequested`` isn't an error: it is thrown into a recipe at its next ``yield`` when the user presses Stop.
@@ -19,7 +19,23 @@ DreamError
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from pydantic import ValidationError
+
+_PLACE = re.compile(r"(?<![\w/:.])(?:[A-Za-z]:[\\/]|/)(?:[^\s/\\'\"<>|:;,()]+[\\/])+")
+
+
+def without_paths(text: str, *roots: Path) -> str:
+    """Return a text in which each file is named without its folders, for people who shall not know of those.
+
+    Args:
+        roots: folders whose names may have spaces.
+    """
+    for root in map(str, roots):
+        text = text.replace(f"{root}/", "").replace(root, "the workspace")
+    return _PLACE.sub("", text)
 
 
 class DreamError(Exception):
@@ -32,7 +48,7 @@ class DreamError(Exception):
 
 
 class BadInput(DreamError):
-    """What was given can't be used."""
+    """Input that can't be used."""
 
 
 class BadPhoto(BadInput):
@@ -44,7 +60,7 @@ class BadModelFile(BadInput):
 
 
 class UnknownName(BadInput):
-    """No model, data set, run or report has this name."""
+    """No model, dataset, run or report has this name."""
 
 
 class OutOfRange(BadInput):
@@ -56,12 +72,18 @@ class OutOfRange(BadInput):
         parts = []
         for item in error.errors():
             field = ".".join(str(part) for part in item["loc"]) or "the job"
-            parts.append(f"{field}: {item['msg']} (got {item.get('input')!r:.80})")
+            got = f" (got {item.get('input')!r:.80})" if item["loc"] and "token" not in field else ""
+            message = item["msg"].removeprefix("Value error, ").removesuffix(".")
+            parts.append(f"{field}: {message}{got}")
         return cls("; ".join(parts) + ".", "Correct the value and start again.")
 
 
 class NotEnough(DreamError):
     """Something is short."""
+
+
+class TooMuch(NotEnough):
+    """A visitor, or all together, have as many jobs, files or places as they may have."""
 
 
 class NotEnoughDisk(NotEnough):

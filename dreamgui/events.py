@@ -57,7 +57,7 @@ class Skipped(Event):
 
 @dataclass(frozen=True)
 class ClassImage(Event):
-    """The class image number ``index`` (from 0) was drawn or found again."""
+    """The class image number ``index`` (from 0) was generated or found again."""
 
     index: int
     image: Picture
@@ -85,7 +85,7 @@ class Validation(Event):
 
 @dataclass(frozen=True)
 class Sampled(Event):
-    """A picture drawn from the weights as they were after ``step`` steps."""
+    """A picture generated from the weights as they were after ``step`` steps."""
 
     step: int
     prompt: str
@@ -94,8 +94,25 @@ class Sampled(Event):
 
 
 @dataclass(frozen=True)
-class Hint(Event):
-    """The map that leads a ControlNet drawing."""
+class SampleLikeness(Event):
+    """Mean likeness, 0 to 1, of the samples after ``step`` steps, over the ``faces`` found in ``pictures``, or None without a face."""
+
+    step: int
+    value: float | None
+    faces: int
+    pictures: int
+
+
+@dataclass(frozen=True)
+class Preview(Event):
+    """A small picture of what is being generated, before its end."""
+
+    image: Picture
+
+
+@dataclass(frozen=True)
+class ControlMap(Event):
+    """The control map of a generation with ControlNet."""
 
     control: str
     image: Picture
@@ -103,7 +120,7 @@ class Hint(Event):
 
 @dataclass(frozen=True)
 class Cell(Event):
-    """One cell of a comparison: ``model`` drew ``prompt`` from ``seed``. Scores by name, None where not measurable."""
+    """One cell of a comparison: ``model`` generated ``prompt`` from ``seed``. Scores by name, None where not measurable."""
 
     model: str
     prompt: str
@@ -122,7 +139,7 @@ class Score(Event):
 
 @dataclass(frozen=True)
 class Begun(Event):
-    """Work on a run or a sweep of this name has begun: from now on something can be wished of it."""
+    """Work on a run or a sweep of this name has begun: requests to it are answered from now on."""
 
     what: str
     name: str
@@ -130,7 +147,7 @@ class Begun(Event):
 
 @dataclass(frozen=True)
 class Saved(Event):
-    """Something that matters is on the disk and was read back. ``what``: dataset, model, checkpoint, run, report."""
+    """Something that matters is on the disk and was read back. ``what``: dataset, model, checkpoint, run, report, picture."""
 
     what: str
     name: str
@@ -139,7 +156,7 @@ class Saved(Event):
 
 @dataclass(frozen=True)
 class Ending(Event):
-    """Base of the three endings; only the job writes one, exactly one."""
+    """Base of the three endings. Only the job writes one, exactly one."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +176,7 @@ class Failed(Ending):
 
 @dataclass(frozen=True)
 class Cancelled(Ending):
-    """The user stopped the job; what it had saved is kept."""
+    """The user stopped the job. What it had saved is kept."""
 
     seconds: float
 
@@ -167,13 +184,15 @@ class Cancelled(Ending):
 EVENTS: dict[str, type[Event]] = {
     kind.__name__: kind
     for kind in (
-        Progress, Note, Cropped, Skipped, ClassImage, Loss, Validation, Sampled, Hint, Cell, Score, Begun, Saved, Done, Failed, Cancelled,
+        Progress, Note, Cropped, Skipped, ClassImage, Loss, Validation, Sampled, SampleLikeness, Preview, ControlMap, Cell, Score, Begun, Saved, Done, Failed, Cancelled,
     )
 }  # fmt: skip
+OLD_NAMES = {"Hint": "ControlMap"}
+"""Names in logs that earlier versions wrote."""
 
 
 def to_json(event: Event) -> dict[str, Any]:
-    """An event as plain JSON data; pictures must be paths already."""
+    """An event as plain JSON data. Pictures must be paths already."""
     data = {key: str(value) if isinstance(value, Path) else value for key, value in asdict(event).items()}
     return {"event": type(event).__name__, **data}
 
@@ -181,7 +200,8 @@ def to_json(event: Event) -> dict[str, Any]:
 def from_json(data: dict[str, Any]) -> Event:
     """The event that :func:`to_json` wrote."""
     values = dict(data)
-    kind = EVENTS[values.pop("event")]
+    name = values.pop("event")
+    kind = EVENTS[OLD_NAMES.get(name, name)]
     for item in fields(kind):
         text = values.get(item.name)
         if isinstance(text, str) and item.type in ("Path", "Picture"):

@@ -1,12 +1,62 @@
-"""Events as lines in a terminal."""
+"""Events as lines in a terminal, and a terminal that ends no work."""
 
 from __future__ import annotations
 
+import os
+import sys
 import time
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from functools import singledispatchmethod
+from io import TextIOBase
+from pathlib import Path
 from typing import TextIO
 
 from dreamgui import events as ev
+
+
+class Unfailing(TextIOBase):
+    """A stream that never raises: letters it can't encode become question marks, and a closed pipe stays silent."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write what can be written."""
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        text = text.encode(encoding, "replace").decode(encoding)
+        try:
+            self._stream.write(text)
+        except (OSError, ValueError):
+            self._silence()
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush what can be flushed."""
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            self._silence()
+
+    def isatty(self) -> bool:
+        """Return whether it is a screen."""
+        return self._stream.isatty()
+
+    def _silence(self) -> None:
+        # What lies in the stream's buffer would fail again when Python ends.
+        with suppress(OSError, ValueError), Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), self._stream.fileno())
+
+
+@contextmanager
+def unfailing() -> Generator[None, None, None]:
+    """Print without errors inside the block, to standard output and standard error."""
+    with ExitStack() as stack:
+        # A program without a console (pythonw, a service, `>&-`) has None in place of a stream.
+        nowhere = stack.enter_context(Path(os.devnull).open("w", encoding="utf-8"))
+        stack.enter_context(redirect_stdout(Unfailing(sys.stdout or nowhere)))
+        stack.enter_context(redirect_stderr(Unfailing(sys.stderr or nowhere)))
+        yield
 
 
 class Terminal:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
-import socket
 import sys
 import threading
 import time
@@ -14,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import distributed as dist
 from tqdm import tqdm
+
+from dreamgui.data.faces import detect
 
 FORK = multiprocessing.get_context("fork")
 # Its usual lock is shared among forked processes: one that is killed while a progress bar is drawn never gives it back.
@@ -29,10 +31,9 @@ def run_together(work: Callable[[int], None], count: int = 2) -> int:
     Returns:
         0 where all succeeded, else 1.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    ranks = [FORK.Process(target=_rank, args=(work, rank, count, port)) for rank in range(count)]
+    # The meeting place is held here: no other program can take its port, and it outlives each of them.
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    ranks = [FORK.Process(target=_rank, args=(work, rank, count, store.port)) for rank in range(count)]
     for process in ranks:
         process.start()
     while any(process.is_alive() for process in ranks) and not any(process.exitcode for process in ranks):
@@ -44,7 +45,7 @@ def run_together(work: Callable[[int], None], count: int = 2) -> int:
 
 
 class ForkedLauncher:
-    """Stands for the ``Popen`` that ``dreamgui.recipes.launch`` starts the processes with."""
+    """Stands for the ``Popen`` that ``dreamgui.training.parallel.launch`` starts the processes with."""
 
     def __init__(self, command: list[str], **options: Any) -> None:
         options["stdout"].write(b"said by the stand-in")
@@ -65,7 +66,7 @@ class ForkedLauncher:
         self.poll()
 
     def _launch(self, folder: Path, reads: int) -> None:
-        from dreamgui.recipes import ranks
+        from dreamgui.training.parallel import worker as ranks
 
         os.close(self._writes)
         os.dup2(reads, 0)
@@ -73,17 +74,25 @@ class ForkedLauncher:
 
 
 def _rank(work: Callable[[int], None], rank: int, count: int, port: int) -> None:
+    # A detector's threads aren't forked with it, so each process makes its own.
+    for kept in [each for each in vars(detect).values() if hasattr(each, "cache_clear")]:
+        kept.cache_clear()
     # Collecting garbage would copy all that was imported.
     gc.freeze()
     torch.set_num_threads(1)
     where = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
     os.environ |= {name: str(value) for name, value in where.items()}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "True"
     failed = True
     try:
         work(rank)
+        if dist.is_initialized():
+            # One that ends while another still reads from it would break that one off.
+            dist.barrier()
         failed = False
     finally:
         if failed:
             sys.excepthook(*sys.exc_info())
+            sys.stderr.flush()
         os._exit(failed)

@@ -1,79 +1,155 @@
-"""Imports run one way, and each outside library has one door."""
+"""Imports run one way between rooms and between folders, and each outside library has one door."""
 
 from __future__ import annotations
 
 import ast
+import re
+import sys
+from collections import Counter, defaultdict
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGE = ROOT / "dreamgui"
-LAYERS = (
-    {"ui", "cli", "__main__"},
-    {"services", "terminal", "doctor"},
-    {"jobs", "recipes"},
-    {"evaluate", "models", "diffusion", "data"},
-    {"workspace", "config", "events"},
-    {"errors", "assets"},
+from dreamgui.config import JOBS
+from tools.rooms import (
+    LAYERS,
+    PACKAGE,
+    PAGE,
+    ROOT,
+    arrows,
+    folder,
+    imported,
+    modules,
+    page_with_drawing,
+    room,
+    tree,
 )
+
+MAX_FILES, MAX_LINES = 16, 300
+ALONE = {"ckpt_child.py"}
+"""Runs alone, without the package, and so is one file."""
 DOORS = {
     "gradio": {"app.py", "ui"},
-    "mediapipe": {"data/faces.py", "data/body.py"},
-    "controlnet_aux": {"diffusion/hints.py"},
-    "dlib": {"evaluate/identity.py"},
+    "mediapipe": {"data/faces/detect.py", "data/faces/body.py"},
+    "controlnet_aux": {"diffusion/control/control_maps.py"},
+    "dlib": {"data/faces/identity.py"},
     "argparse": {"app.py", "cli.py"},
 }
+DISTRIBUTIONS = {"PIL": "pillow", "cv2": "opencv-contrib-python"}
+"""Where a distribution is called otherwise than what is imported."""
+OPTIONAL = {"pillow_heif", "triton"}
+"""Only imported where they are found."""
 FILES = sorted([*PACKAGE.rglob("*.py"), ROOT / "app.py"])
+FLOOR = {name: number for number, floor in enumerate(LAYERS) for name in floor}
+BROAD = {"dreamgui/ui/guard/blocks.py", "dreamgui/jobs/job.py", "dreamgui/ops/kernels.py"}
+"""Where anything may be thrown: by a recipe, by Triton, and by Gradio for the values of a request."""
 
 
-def imported(file: Path) -> set[str]:
-    """Full names of all that a file imports, wherever in it the import stands."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {item.name for item in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{file}: relative import"
-            names.add(node.module or "")
-            names |= {f"{node.module}.{item.name}" for item in node.names}
-    return names
+def within(path: Path) -> str:
+    return path.relative_to(PACKAGE if path.is_relative_to(PACKAGE) else ROOT).as_posix()
 
 
-def layer(room: str) -> int:
-    for number, rooms in enumerate(LAYERS):
-        if room in rooms:
-            return number
-    raise AssertionError(f"{room} has no place in LAYERS")
+def test_every_room_has_a_floor() -> None:
+    rooms = {room(module) for module in modules() if module != "dreamgui"}
+    assert rooms == set(FLOOR)
 
 
-@pytest.mark.parametrize("file", [f for f in FILES if f.is_relative_to(PACKAGE)], ids=str)
-def test_imports_run_one_way(file: Path) -> None:
-    parts = file.relative_to(PACKAGE).parts
-    if parts == ("__init__.py",):
-        return
-    here = layer(parts[0].removesuffix(".py"))
-    for name in imported(file):
-        if name.startswith("dreamgui.") and name != "dreamgui.__version__":
-            there = layer(name.split(".")[1])
-            assert there >= here, f"{file.name} imports {name}, which is above it"
+def test_no_import_runs_upward_or_sideways_between_rooms() -> None:
+    wrong = [
+        f"{source} -> {target}"
+        for source, target in arrows()
+        if room(source) != room(target) and FLOOR[room(source)] >= FLOOR[room(target)]
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def test_folders_form_no_circle() -> None:
+    below = defaultdict[str, set[str]](set)
+    for source, target in arrows():
+        if folder(source) != folder(target):
+            below[folder(source)].add(folder(target))
+    try:
+        TopologicalSorter(below).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle: {' -> '.join(error.args[1])}")
+
+
+def test_modules_form_no_circle() -> None:
+    below = defaultdict[str, set[str]](set)
+    for source, target in arrows():
+        below[source].add(target)
+    try:
+        TopologicalSorter(below).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle: {' -> '.join(error.args[1])}")
+
+
+def test_folders_and_files_stay_small() -> None:
+    counts = Counter(path.parent for path in FILES if path.is_relative_to(PACKAGE))
+    crowded = {within(path): count for path, count in counts.items() if count > MAX_FILES}
+    assert not crowded
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
+    long = {within(path): count for path, count in lines.items() if count > MAX_LINES}
+    assert not {name: count for name, count in long.items() if Path(name).name not in ALONE}
+
+
+def test_each_test_file_has_a_name_of_its_own() -> None:
+    """Two test files of one name can't be collected together: pytest imports both as one module."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert not [name for name, count in names.items() if count > 1]
+
+
+def test_browser_tests_wait_for_states_and_never_for_a_time() -> None:
+    """Time between two looks at a state may be a part of a second."""
+    fixed = re.compile(r"wait_for_timeout|\bsleep\((?!0\.\d)")
+    files = (ROOT / "tests" / "e2e").glob("*.py")
+    assert not [path.name for path in files if fixed.search(path.read_text(encoding="utf-8"))]
+
+
+def test_imports_are_absolute() -> None:
+    for path in FILES:
+        for node in ast.walk(tree(path)):
+            assert not isinstance(node, ast.ImportFrom) or node.level == 0, f"{within(path)}:{node.lineno}"
 
 
 @pytest.mark.parametrize("library", sorted(DOORS))
 def test_each_library_has_one_door(library: str) -> None:
-    for file in FILES:
-        where = file.relative_to(PACKAGE).as_posix() if file.is_relative_to(PACKAGE) else file.name
-        if any(name.split(".")[0] == library for name in imported(file)):
+    for path in FILES:
+        if any(name.split(".")[0] == library for name in imported(path)):
+            where = within(path)
             assert where in DOORS[library] or where.split("/")[0] in DOORS[library], (
                 f"{where} imports {library}"
             )
 
 
-def test_broad_excepts_only_where_anything_may_be_thrown() -> None:
+def test_the_page_runs_no_recipe() -> None:
+    """Jobs do: they can be stopped, logged and followed, and one runs at a time."""
+    recipes = {f"dreamgui.recipes.{kind}" for kind in JOBS}
     for file in FILES:
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if "ui" in file.relative_to(ROOT).parts:
+            assert not recipes & imported(file), f"{file} runs a recipe"
+
+
+def test_every_library_that_is_imported_is_declared() -> None:
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    declared = {re.split(r"[^\w-]", line)[0].lower().replace("_", "-") for line in lines if line[:1] != "#"}
+    libraries = {name.split(".")[0] for file in FILES for name in imported(file)}
+    for library in libraries - {*sys.stdlib_module_names, "dreamgui"} - OPTIONAL:
+        name = DISTRIBUTIONS.get(library, library).lower().replace("_", "-")
+        assert name in declared, f"{library} is imported, and requirements.txt doesn't name {name}"
+
+
+def test_broad_excepts_only_where_anything_may_be_thrown() -> None:
+    for path in FILES:
+        for node in ast.walk(tree(path)):
             if isinstance(node, ast.ExceptHandler):
                 broad = node.type is None or (
                     isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException")
                 )
-                assert not broad or file.name in ("jobs.py", "kernels.py"), f"{file}:{node.lineno}"
+                assert not broad or f"dreamgui/{within(path)}" in BROAD, f"{path}:{node.lineno}"
+
+
+def test_the_drawing_is_that_of_the_imports_now() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert text == page_with_drawing(text), "Run: python -m tools.rooms"

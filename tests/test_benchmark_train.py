@@ -21,8 +21,8 @@ from benchmarks.train_rows import BY_NAME, ROWS, Row
 from benchmarks.train_table import Table, line
 from dreamgui.config import TrainJob
 from dreamgui.errors import BadInput, NotEnoughMemory
-from dreamgui.recipes.memory import SD15_WEIGHTS, Sizes
-from dreamgui.recipes.tiers import Machine, choose
+from dreamgui.training.memory.estimate import SD15_WEIGHTS, Sizes
+from dreamgui.training.memory.tiers import Machine, choose
 
 H100 = "NVIDIA H100 80GB HBM3"
 LACKING = {"gradio", "mediapipe", "dlib", "cv2", "controlnet_aux", "face_recognition_models", "pandas"}
@@ -83,7 +83,7 @@ def test_a_tier_is_tried_within_its_cap(place: Place, monkeypatch: pytest.Monkey
     def steps(*_: Any) -> list[str]:
         tried.append(1)
         if len(tried) == 1:
-            raise NotEnoughMemory("The card ran out of memory.", "Use less.")
+            raise NotEnoughMemory("The GPU ran out of memory.", "Use less.")
         return ["What the tier turned on."]
 
     class OnACard:
@@ -119,7 +119,7 @@ def test_rows_turn_on_what_they_are_named_for() -> None:
         )
         tier = row.settings["memory_tier"]
         if tier == "none":
-            assert choice.job.optimizer == "adamw" and not choice.job.bf16_weights and not choice.told
+            assert choice.job.optimizer == "adamw" and not choice.job.bf16_weights and not choice.sentence
         assert (row.kind == "memory") == (row.cap_gb is not None)
         if row.cap_gb and tier != "least":
             assert choice.need_bytes < row.cap_gb * 1e9, row.name

@@ -3,9 +3,11 @@ numbers."""
 
 from __future__ import annotations
 
+import atexit
 import json
 import shutil
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +18,17 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from dreamgui.assets import asset
-from dreamgui.models.cards import ModelCard, write_model
-from dreamgui.models.layout import Layout, read_layout
-from dreamgui.models.single_file import write_single_file
+from dreamgui.models.catalog.cards import ModelCard, write_model
+from dreamgui.models.files.layout import Layout, read_layout
 from dreamgui.workspace import Workspace, new_folder
+from tests.single_files import write_single_file
 
 WIDTH = 32
 CHANNELS = (32, 64)
+ONE_LEVEL = {
+    "block_out_channels": (WIDTH,), "down_block_types": ("CrossAttnDownBlock2D",), "up_block_types": ("UpBlock2D",),
+}  # fmt: skip
+"""Settings of the smallest UNet that has each kind of layer."""
 
 
 def tiny_unet(size_px: int = 64, **changes: object) -> UNet2DConditionModel:
@@ -76,22 +82,36 @@ def tiny_text_encoder() -> CLIPTextModel:
     )
 
 
-def make_tiny_base(workspace: Workspace, name: str = "tiny", size_px: int = 64, seed: int = 0) -> Path:
+def make_tiny_base(
+    workspace: Workspace, name: str = "tiny", size_px: int = 64, seed: int = 0, levels: int = 2
+) -> Path:
     """Put a base model of random weights (fp16) into the workspace's models; its pictures are ``size_px``
     square."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        parts = {"unet": tiny_unet(size_px), "vae": tiny_vae(size_px), "text_encoder": tiny_text_encoder()}
     target = workspace.place("models", name)
     with new_folder(target) as folder:
-        for part, model in parts.items():
-            model.half().save_pretrained(folder / part)
+        shutil.copytree(_weights(size_px, seed, levels), folder, dirs_exist_ok=True)
         for shared in ("tokenizer", "scheduler"):
             shutil.copytree(asset(f"sd15/{shared}"), folder / shared)
         shutil.copy(asset("sd15/model_index.json"), folder)
         draw = {"steps": 3, "guidance_scale": 5.0}
-        write_model(folder, ModelCard(name=name, family="demo", size_px=size_px, recommended={"draw": draw}))
+        write_model(
+            folder, ModelCard(name=name, family="demo", size_px=size_px, recommended={"generate": draw})
+        )
     return target
+
+
+@cache
+def _weights(size_px: int, seed: int, levels: int) -> Path:
+    """The folder of a tiny base's weights, made once a process: hundreds of tests ask for the same."""
+    made = tempfile.TemporaryDirectory()
+    atexit.register(made.cleanup)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        unet = tiny_unet(size_px) if levels > 1 else tiny_unet(size_px, **ONE_LEVEL)
+        parts = {"unet": unet, "vae": tiny_vae(size_px), "text_encoder": tiny_text_encoder()}
+    for part, model in parts.items():
+        model.half().save_pretrained(Path(made.name) / part)
+    return Path(made.name)
 
 
 def make_tiny_controlnet(base: Path, kind: str = "canny", seed: int = 1) -> Path:

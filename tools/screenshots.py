@@ -1,9 +1,9 @@
-"""Pictures of the five tabs for the README, from the page as it is, after real work on the bundled demo.
+"""Pictures of the tabs for the README, from the page as it is, after real work on the bundled demo.
 
-    python tools/screenshots.py [--home DIR] [--out DIR] [--steps 150]
+    python tools/screenshots.py [--home DIR] [--out DIR] [--steps 150] [--tabs generate control]
 
 Starts the app on a fresh workspace, crops the demo's photographs, converts its model, trains a LoRA and the
-whole UNet as recommended, compares them, draws with ControlNet; each tab is photographed when its work is
+whole UNet as recommended, generates, compares them, generates with ControlNet; each tab is photographed when its work is
 done: wide and as narrow as a telephone, light and dark. About eight minutes on two cores, less with fewer
 ``--steps``; with ``--home`` a workspace where this was done is only photographed.
 Needs Chromium (requirements-dev.txt has Playwright).
@@ -37,8 +37,10 @@ TABS = {
     "dataset": "Dataset",
     "convert": "Convert",
     "train": "Train",
+    "generate": "Generate",
     "compare": "Compare",
     "control": "ControlNet",
+    "library": "Library",
 }
 
 
@@ -49,6 +51,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, help="a workspace where all of it was done before")
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--steps", type=int, help="of each training, in place of what is recommended")
+    parser.add_argument("--tabs", nargs="+", choices=TABS, default=list(TABS), help="those to photograph")
     options = parser.parse_args()
     work = WORK | {"train": partial(train, steps=options.steps)}
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
@@ -64,7 +67,8 @@ def main() -> None:
                 page.wait_for_timeout(3000)
                 if not options.home:
                     work[name](page)
-                photograph(page, options.out, name)
+                if name in options.tabs:
+                    photograph(page, options.out, name)
         browser.close()
 
 
@@ -103,6 +107,19 @@ def train(page: Page, steps: int | None = None) -> None:
     finished(page, "train")
 
 
+def generate(page: Page) -> None:
+    page.locator("#generate-count input[type=number]").fill("4")
+    page.locator("#generate-seed input").fill("11")
+    start(page, "generate", "#generate-start")
+    page.locator("#kept button").first.click()
+    page.wait_for_timeout(3000)
+    page.locator("#kept-gallery button.thumbnail-item").first.click()
+
+
+def library(page: Page) -> None:
+    page.locator("#library-grid [data-item^=run]").first.click()
+
+
 def compare(page: Page) -> None:
     tick_all(page, "compare-models")
     start(page, "compare", "#compare-start")
@@ -119,8 +136,10 @@ WORK: dict[str, Callable[[Page], None]] = {
     "dataset": crop,
     "convert": convert,
     "train": train,
+    "generate": generate,
     "compare": compare,
     "control": control,
+    "library": library,
 }
 
 

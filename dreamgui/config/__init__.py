@@ -1,16 +1,22 @@
-"""What a user can ask for: one frozen model a job.
+"""Jobs that a user can start: one frozen model each.
 
 The form in a tab, the command line, the saved ``job.json``, the metadata inside an exported file and the
-API's parameter names all derive from these fields; nowhere are they listed a second time.
+API's parameter names all derive from these fields. No other place lists them.
 """
 
 from __future__ import annotations
 
 from typing import TypeVar
 
+from dreamgui.config.class_images import ClassImagesJob
+from dreamgui.config.compare import PAPER_PROMPTS, PRESETS, SEED_STRIDE, CompareJob, Preset
+from dreamgui.config.control import ControlJob
 from dreamgui.config.fields import (
     COMPARE_PROMPTS,
+    SAMPLER_NAMES,
+    ControlImage,
     ControlKind,
+    DatasetLayout,
     Dtype,
     ExportFormat,
     FinishWith,
@@ -32,29 +38,50 @@ from dreamgui.config.fields import (
     UnetWeights,
     knob,
 )
-from dreamgui.config.training import ClassImagesJob, PreflightJob, SweepJob, TrainJob, TrainSettings
-from dreamgui.config.work import CompareJob, ControlJob, ConvertJob, CropJob, DemoJob, DrawSettings
-from dreamgui.config.workshop import ExportJob, ExtractJob, MergeJob, MixJob, ResizeJob, TokensJob
+from dreamgui.config.generate import GenerateJob
+from dreamgui.config.jobs import ConvertJob, CropJob, DemoJob, GenerationSettings
+from dreamgui.config.sweep import SweepJob
+from dreamgui.config.training import PreflightJob, TrainJob, TrainSettings
+from dreamgui.config.workshop import (
+    ExportJob,
+    ExtractJob,
+    ImportJob,
+    KeepJob,
+    MergeJob,
+    MixJob,
+    PushJob,
+    ResizeJob,
+    TokensJob,
+)
 
 __all__ = [
     "COMPARE_PROMPTS",
     "JOBS",
+    "PAPER_PROMPTS",
+    "PRESETS",
+    "SAMPLER_NAMES",
+    "SEED_STRIDE",
     "AnyJob",
     "ClassImagesJob",
     "CompareJob",
+    "ControlImage",
     "ControlJob",
     "ControlKind",
     "ConvertJob",
     "CropJob",
+    "DatasetLayout",
     "DemoJob",
-    "DrawSettings",
     "Dtype",
     "ExportFormat",
     "ExportJob",
     "ExtractJob",
     "FinishWith",
     "Framing",
+    "GenerateJob",
+    "GenerationSettings",
+    "ImportJob",
     "JobConfig",
+    "KeepJob",
     "Lines",
     "LoraTargets",
     "MemoryTier",
@@ -66,6 +93,8 @@ __all__ = [
     "OptimizerName",
     "OptionalFolder",
     "PreflightJob",
+    "Preset",
+    "PushJob",
     "Ranks",
     "Rates",
     "ResizeJob",
@@ -83,8 +112,8 @@ __all__ = [
 JOBS: dict[str, type[JobConfig]] = {
     job.kind: job
     for job in (
-        CropJob, ConvertJob, ClassImagesJob, TrainJob, PreflightJob, SweepJob, CompareJob, ControlJob, DemoJob,
-        ExportJob, MergeJob, ExtractJob, ResizeJob, MixJob, TokensJob,
+        CropJob, ConvertJob, ClassImagesJob, TrainJob, PreflightJob, SweepJob, CompareJob, ControlJob, GenerateJob, DemoJob,
+        ExportJob, ImportJob, PushJob, MergeJob, ExtractJob, ResizeJob, MixJob, TokensJob, KeepJob,
     )
 }  # fmt: skip
 AnyJob = TypeVar("AnyJob", bound=JobConfig)

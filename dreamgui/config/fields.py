@@ -1,27 +1,58 @@
-"""What all jobs share: kinds of fields, how a field is said, and the frozen base."""
+"""Shared by all jobs: types of fields, the description of a field, and the frozen base."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 
 Framing = Literal["close-up", "medium", "full"]
 Method = Literal["unet", "lora"]
 ControlKind = Literal["canny", "pose"]
+ControlImage = Literal["auto", "photograph", "map"]
+ControlFit = Literal["whole", "crop"]
+SecondControl = Literal["none", "canny", "pose"]
 Dtype = Literal["fp16", "bf16", "fp32"]
 Schedule = Literal["constant", "linear", "cosine"]
 LoraTargets = Literal["attention", "attention+conv"]
 OptimizerName = Literal["adamw", "adamw-8bit", "prodigy", "schedule-free"]
 MemoryTier = Literal["auto", "none", "24GB", "16GB", "12GB", "8GB", "6GB", "least"]
 FinishWith = Literal["last", "best"]
+BestBy = Literal["loss", "likeness"]
 ModelForm = Literal["diffusers", "single-file"]
 ExportFormat = Literal["single-file", "diffusers", "lora-kohya", "lora-diffusers"]
+DatasetLayout = Literal["dreamgui", "kohya", "diffusers"]
 MixWay = Literal["weighted-sum", "add-difference"]
-SchedulerName = Literal["dpm++", "ddim", "pndm", "euler"]
+SchedulerName = Literal[
+    "dpm++", "dpm++karras", "dpm++sde", "unipc", "euler", "euler-a", "ddim", "pndm", "lcm"
+]
 UnetWeights = Literal["plain", "ema"]
+
+SAMPLER_NAMES: dict[SchedulerName, str] = {
+    "dpm++": "DPM++ 2M",
+    "dpm++karras": "DPM++ 2M Karras",
+    "dpm++sde": "DPM++ 2M SDE Karras",
+    "unipc": "UniPC",
+    "euler": "Euler",
+    "euler-a": "Euler a",
+    "ddim": "DDIM",
+    "pndm": "PLMS",
+    "lcm": "LCM",
+}
+"""Names of the samplers in other programs and in the page."""
+
+_SECRETS = r"(?:access[_-]?|auth[_-]?|hf[_-]?)?token|api[_-]?key|key|secret|password|signature"
+MOST_LINES = 100
 
 COMPARE_PROMPTS = (
     "a photo of sks woman face in the forest",
@@ -33,36 +64,51 @@ COMPARE_PROMPTS = (
 
 
 def _lines(value: Any) -> Any:
-    """A text box holds a list as lines; the command line and JSON hold it as a list."""
+    """Return the lines of a text box as a tuple. Lists of the command line and JSON stay."""
     if isinstance(value, str):
         return tuple(line.strip() for line in value.splitlines() if line.strip())
     return value
 
 
 def _without_token(value: Any) -> Any:
-    """An address copied with its access token loses it here, before it is kept in job.json."""
-    return (
-        re.sub(r"(?i)([?&])(?:token|api_?key)=[^&#]*&?", r"\1", value).rstrip("?& ")
-        if isinstance(value, str)
-        else value
-    )
+    """Remove secrets from an address, before job.json keeps it: tokens in its query, name and password before its host."""
+    if not isinstance(value, str):
+        return value
+    bare = re.sub(rf"(?i)([?&])(?:{_SECRETS})=[^&#]*&?", r"\1", value).rstrip("?& ")
+    return re.sub(r"(?i)^(\s*[a-z][a-z0-9+.-]*://)[^/?#]*@", r"\1", bare)
 
 
 def _none_if_blank(value: Any) -> Any:
-    """An empty text box would otherwise be the working folder."""
+    """Return None for an empty text box, which would otherwise name the working folder."""
     return None if isinstance(value, str) and not value.strip() else value
 
 
-Lines = Annotated[tuple[str, ...], BeforeValidator(_lines)]
+def _few(lines: tuple[str, ...]) -> tuple[str, ...]:
+    if len(lines) > MOST_LINES:
+        raise ValueError(f"{len(lines)} lines are too many, at most {MOST_LINES}")
+    return lines
+
+
+Lines = Annotated[tuple[str, ...], BeforeValidator(_lines), AfterValidator(_few)]
 
 
 def _parts(value: Any) -> Any:
-    """A text box holds numbers between spaces, commas or line ends; JSON holds them as a list."""
+    """Split the numbers of a text box at spaces, commas and line ends. Lists of JSON stay."""
     return (
         tuple(re.split(r"[\s,;]+", value.strip(" \t\r\n,;")))
         if isinstance(value, str) and value.strip()
         else value
     )
+
+
+def _rates(value: Any) -> Any:
+    """Split as :func:`_parts`. Refuse "1,5e-4", as it may mean 1.5e-4 or 1 and 5e-4."""
+    if isinstance(value, str) and (found := re.search(r"(?<![\w.+-])[+-]?\d+,\d[\w.+-]*", value)):
+        raise ValueError(
+            f"{found[0]!r} can be one number or two: write {found[0].replace(',', '.')}, "
+            f"or a space after the comma"
+        )
+    return _parts(value)
 
 
 def _within(low: float, high: float) -> AfterValidator:
@@ -76,7 +122,22 @@ def _within(low: float, high: float) -> AfterValidator:
 
 
 Ranks = Annotated[tuple[int, ...], BeforeValidator(_parts), _within(1, 256)]
-Rates = Annotated[tuple[float, ...], BeforeValidator(_parts), _within(1e-9, 1)]
+Rates = Annotated[tuple[float, ...], BeforeValidator(_rates), _within(1e-9, 1)]
+Strengths = Annotated[
+    tuple[float, ...],
+    BeforeValidator(lambda value: () if isinstance(value, str) and not value.strip() else _rates(value)),
+    _within(0, 2),
+]
+Guidances = Annotated[
+    tuple[float, ...],
+    BeforeValidator(lambda value: () if isinstance(value, str) and not value.strip() else _rates(value)),
+    _within(1, 30),
+]
+Samplers = Annotated[
+    tuple[SchedulerName, ...],
+    BeforeValidator(lambda value: () if isinstance(value, str) and not value.strip() else _parts(value)),
+    AfterValidator(lambda names: tuple(dict.fromkeys(names))),
+]
 OptionalFolder = Annotated[Path | None, BeforeValidator(_none_if_blank)]
 SourceText = Annotated[str, BeforeValidator(_without_token)]
 
@@ -84,30 +145,45 @@ SourceText = Annotated[str, BeforeValidator(_without_token)]
 def knob(
     default: Any,
     label: str,
+    info: str = "",
     *,
-    fold: bool = False,
+    group: str = "",
     choices: str = "",
     positional: bool = False,
     **limits: Any,
 ) -> Any:
-    """A field of a job.
+    """Return a field of a job.
 
     Args:
-        default: value when nobody says otherwise; ``...`` makes the field required.
-        label: the sentence shown beside it in the page and in ``--help``.
-        fold: put it under "More settings".
-        choices: where the page takes its choices from: ``"models"``, ``"bases"``, ``"datasets"``, ``"runs"``.
-        positional: on the command line it stands without ``--name`` before it.
+        default: value when none is given; ``...`` makes the field required.
+        label: one to five words in the field's terms; the widget's label.
+        info: what the field does, its sensible range, when to change it; the line below the label. The field's
+            description, for ``--help`` and the API, is "label: info".
+        group: title of the closed accordion that holds the field; "" places it in front.
+        choices: source of the page's choices: ``"models"``, ``"bases"``, ``"datasets"``, ``"runs"``,
+            and of the runs ``"loras"`` and ``"unets"``.
+        positional: the command line takes the value without ``--name`` before it.
         limits: pydantic's ``ge``, ``le``, ``min_length``...
     """
-    extra: dict[str, Any] = {"fold": fold, "choices": choices, "positional": positional}
+    extra: dict[str, Any] = {"info": info, "group": group, "choices": choices, "positional": positional}
     if isinstance(default, float):
         limits["allow_inf_nan"] = False
-    return Field(default, description=label, json_schema_extra=extra, **limits)
+    description = f"{label}: {info}" if info else label
+    return Field(default, title=label, description=description, json_schema_extra=extra, **limits)
 
 
 class JobConfig(BaseModel):
-    """What every job shares: frozen, no unknown fields, and a kind that names its recipe."""
+    """Base of all jobs: frozen, no unknown fields, a kind that names the recipe."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     kind: ClassVar[str] = ""
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        """Refuse true and false for a number, which would count as 1 and 0."""
+        annotation = cls.model_fields[info.field_name or ""].annotation
+        kinds = {annotation, *get_args(annotation)}
+        if isinstance(value, bool) and kinds & {int, float} and bool not in kinds:
+            raise ValueError("a number is needed, not true or false")
+        return value

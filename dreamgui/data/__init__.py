@@ -1,1 +1,1 @@
-"""Photographs, faces, crops and data sets."""
+"""Photographs, faces, crops and datasets."""

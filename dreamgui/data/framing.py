@@ -1,4 +1,4 @@
-"""Which square of a photograph becomes a crop: close-up, medium shot or full figure.
+"""Square of a photograph that becomes a crop: close-up, medium shot or full figure.
 
 A framing is told by the face's share of the crop's side (the detector's box, brows to chin). Each framing
 aims at one share and may leave it as far as the photograph's size and resolution make necessary.
@@ -12,18 +12,19 @@ from math import ceil, isfinite, log
 from typing import get_args
 
 from dreamgui.config import Framing
-from dreamgui.data.faces import Box, Face
+from dreamgui.data.faces.detect import Box, Face
 from dreamgui.errors import BadPhoto, OutOfRange
 
 FRAMINGS: tuple[Framing, ...] = get_args(Framing)
 LEAST_CROPS = 15
 """With fewer crops, a photograph gives more than one, and the user is warned."""
 _DIFFERENT_SIDES = 1.3
+_LEAST_SHARE = 1e-6
 
 
 @dataclass(frozen=True)
 class Shot:
-    """What a framing means: the face's share of the side that it aims at, accepts at least and at most, and
+    """Meaning of a framing: the face's share of the side that it aims at, accepts at least and at most, and
     how far down the middle of the face lies."""
 
     aim: float
@@ -40,7 +41,7 @@ SHOTS: dict[Framing, Shot] = {
 
 
 def inside(square: Sequence[float], face: Box) -> Box:
-    """A face's box as fractions 0..1 of the side of a square; parts outside it are cut off."""
+    """A face's box as fractions 0..1 of the side of a square. Parts outside it are cut off."""
     x0, y0, x1, _ = square
     starts = (x0, y0, x0, y0)
     left, top, right, bottom = (
@@ -49,11 +50,15 @@ def inside(square: Sequence[float], face: Box) -> Box:
     return left, top, right, bottom
 
 
+def _misfit(face_share: float, framing: Framing) -> float:
+    return abs(log(max(face_share, _LEAST_SHARE) / SHOTS[framing].aim))
+
+
 @dataclass(frozen=True)
 class Placement:
-    """A square inside a photograph. ``box`` is x0, y0, x1, y1 in its pixels; ``moved_px`` how far the square
-    was moved to stay inside; ``shrunk`` whether the photograph was too small for the framing's own side;
-    ``enlargement`` how much larger than in the photograph things are in the crop; ``remark`` what else was
+    """A square inside a photograph. ``box`` is x0, y0, x1, y1 in its pixels. ``moved_px`` is how far the square
+    was moved to stay inside. ``shrunk`` is whether the photograph was too small for the framing's own side.
+    ``enlargement`` is how much larger than in the photograph things are in the crop. ``remark`` is what else was
     done to a box that the user drew."""
 
     framing: Framing
@@ -71,12 +76,13 @@ class Placement:
 
     @property
     def misfit(self) -> float:
-        """How far the face's share is from the aim: 0 is on it, 0.7 is twice or half of it."""
-        return abs(log(self.face_share / SHOTS[self.framing].aim))
+        """Return how far the face's share is from the aim: 0 is on it, 0.7 is twice or half of it. Of a
+        square without a face it is about 10."""
+        return _misfit(self.face_share, self.framing)
 
     @property
     def adjustment(self) -> str:
-        """What was done so that the square lies inside the photograph; empty where nothing was."""
+        """Return what was done so that the square lies inside the photograph, or "" where nothing was."""
         done = ["made smaller"] if self.shrunk else []
         if self.moved_px > self.side_px * 0.05:
             done.append(f"moved by {self.moved_px} pixels")
@@ -103,6 +109,8 @@ def place(
     """
     shot = SHOTS[framing]
     face_px = max(face[2] - face[0], face[3] - face[1])
+    if not face_px:
+        raise BadPhoto("no face was found in it, so a framing can't be made")
     widest, sharpest = min(photo_size), _sharpest(photo_size, size_px, max_enlargement)
     wanted = round(face_px / shot.aim)
     side = min(max(wanted, sharpest), widest)
@@ -114,9 +122,9 @@ def place(
             f"enlarged {size_px * shot.least / face_px:.1f} times, the limit is {max_enlargement:g}"
         )
     middle_x, middle_y = (face[0] + face[2]) / 2, (face[1] + face[3]) / 2
-    wish = (round(middle_x - side / 2), round(middle_y - side * shot.face_y))
-    x, y = (min(max(0, at), length - side) for at, length in zip(wish, photo_size, strict=True))
-    moved_px = max(abs(x - wish[0]), abs(y - wish[1]))
+    corner = (round(middle_x - side / 2), round(middle_y - side * shot.face_y))
+    x, y = (min(max(0, at), length - side) for at, length in zip(corner, photo_size, strict=True))
+    moved_px = max(abs(x - corner[0]), abs(y - corner[1]))
     return Placement(
         framing, (x, y, x + side, y + side), face_px / side, size_px / side, moved_px, side < wanted
     )
@@ -149,13 +157,13 @@ def fit(
     if side > drawn:
         remarks.append(f"made larger, as it would be enlarged more than {max_enlargement:g} times")
     face_x, face_y = (face[0] + face[2]) / 2, (face[1] + face[3]) / 2
-    wish = (round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2))
-    x, y = (min(max(0, at), length - side) for at, length in zip(wish, photo_size, strict=True))
-    if not (x <= face_x <= x + side and y <= face_y <= y + side):
-        remarks.append("the face that was found lies outside")
+    wanted = (round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2))
+    x, y = (min(max(0, at), length - side) for at, length in zip(wanted, photo_size, strict=True))
     share = max(face[2] - face[0], face[3] - face[1]) / side
-    framing = min(FRAMINGS, key=lambda name: abs(log(max(share, 1e-6) / SHOTS[name].aim)))
-    moved_px = max(abs(x - wish[0]), abs(y - wish[1]))
+    if share and not (x <= face_x <= x + side and y <= face_y <= y + side):
+        remarks.append("the face that was found lies outside")
+    framing = min(FRAMINGS, key=lambda name: _misfit(share, name))
+    moved_px = max(abs(x - wanted[0]), abs(y - wanted[1]))
     return Placement(
         framing, (x, y, x + side, y + side), share, size_px / side, moved_px, side < drawn, ", ".join(remarks)
     )
@@ -184,7 +192,7 @@ def least_face_px(size_px: int, max_enlargement: float) -> float:
 def placements(
     face: Box, others: Sequence[Box], photo_size: tuple[int, int], size_px: int, max_enlargement: float
 ) -> list[Placement]:
-    """All framings that the photograph allows; those that show nobody else, where there are such.
+    """All framings that the photograph allows, or only those that show nobody else, where there are such.
 
     Raises:
         BadPhoto: it allows none.
@@ -215,7 +223,7 @@ def choose_subject(faces: Sequence[Face], photo_size: tuple[int, int]) -> Face:
 
 
 def prominence(face: Face, photo_size: tuple[int, int]) -> float:
-    """How much a photograph is about a face: its square's share, up to twice in the middle."""
+    """Return how much a photograph is about a face: its square's share, up to twice in the middle."""
     away_x, away_y = (abs(at / length - 0.5) for at, length in zip(face.center, photo_size, strict=True))
     return face.size_px**2 / (photo_size[0] * photo_size[1]) * (2 - 2 * max(away_x, away_y))
 
@@ -223,7 +231,7 @@ def prominence(face: Face, photo_size: tuple[int, int]) -> float:
 def plan(
     options: Sequence[Sequence[Placement]], shares: Mapping[Framing, float]
 ) -> list[tuple[int, Placement]]:
-    """Which photograph gives which crops, so that the whole comes close to the wanted mix.
+    """Return which photograph gives which crops, so that the whole comes close to the wanted mix.
 
     Every photograph gives one crop; the ones with the least choice come first, each takes what is missing
     most. With fewer than 15, photographs give further crops of clearly different framing.
@@ -258,14 +266,3 @@ def _is_new(index: int, placement: Placement, chosen: Sequence[tuple[int, Placem
     return all(
         max(side, placement.side_px) > _DIFFERENT_SIDES * min(side, placement.side_px) for side in sides
     )
-
-
-def missing(chosen: Sequence[Placement], shares: Mapping[Framing, float]) -> dict[Framing, int]:
-    """How many crops of a framing are clearly missing for the wanted mix: two or more, a third of them."""
-    short: dict[Framing, int] = {}
-    for framing in FRAMINGS:
-        wanted = shares[framing] * len(chosen)
-        lack = round(wanted) - sum(placement.framing == framing for placement in chosen)
-        if lack >= 2 and lack >= wanted / 3:
-            short[framing] = lack
-    return short

@@ -1,4 +1,4 @@
-"""How good a crop is for training, in numbers: sharpness, exposure, size and turn of the face.
+"""Quality of a crop for training, in numbers: sharpness, exposure, size and turn of the face.
 
 Sharpness: variance of the Laplacian (Pech-Pacheco et al. 2000, https://doi.org/10.1109/ICPR.2000.903548),
 here at a normalised size and divided by the picture's own variance, so that light doesn't count.
@@ -11,9 +11,9 @@ from typing import Literal
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, ConfigDict
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
-from dreamgui.data.faces import Box
+from dreamgui.data.faces.detect import Box
 
 Turn = Literal["left", "front", "right"]
 Light = Literal["dark", "even", "bright"]
@@ -31,9 +31,9 @@ _CROP_VIEW_PX = 256
 class Quality(BaseModel):
     """A crop's figures.
 
-    ``sharpness`` 0..1 and above, blurred below 0.02; ``exposure`` is the face's mean brightness 0..1,
+    All of them are of the whole crop, and ``face_px`` is 0, where it shows no face. ``sharpness`` 0..1 and above, blurred below 0.02; ``exposure`` is the face's mean brightness 0..1,
     ``clipped`` the share of its pixels that are black or white; ``face_px`` the face's longer side in pixels
-    of the photograph; ``turn`` is where the nose points as seen in the picture; ``twin`` names the crop of
+    of the photograph; ``turn`` is where the nose points as seen in the picture; ``near_duplicate`` names the crop of
     which this is nearly a copy.
     """
 
@@ -44,35 +44,41 @@ class Quality(BaseModel):
     face_px: float
     turn: Turn
     light: Light
-    twin: str = ""
+    # "twin" is its name in datasets of earlier versions.
+    near_duplicate: str = Field("", validation_alias=AliasChoices("near_duplicate", "twin"))
+
+    @property
+    def shows_face(self) -> bool:
+        """Return whether a face was found."""
+        return self.face_px > 0
 
     @property
     def is_blurred(self) -> bool:
-        """Whether the face lacks detail."""
+        """Return whether the face, or a crop without one, lacks detail."""
         return self.sharpness < LEAST_SHARPNESS
 
     @property
     def is_spoilt_by_light(self) -> bool:
-        """Whether much of a dark or bright face is black or white."""
-        return self.light != "even" and self.clipped > _BURNT_OUT
+        """Return whether much of a dark or bright face is black or white."""
+        return self.shows_face and self.light != "even" and self.clipped > _BURNT_OUT
 
     @property
     def is_small(self) -> bool:
-        """Whether the photograph had few pixels of the face."""
-        return self.face_px < LEAST_FACE_PX
+        """Return whether the photograph had few pixels of the face."""
+        return self.shows_face and self.face_px < LEAST_FACE_PX
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What speaks against the crop, in a few words each."""
-        found = []
+        """Return what speaks against the crop, in a few words each."""
+        found = [] if self.shows_face else ["no face was found"]
         if self.is_blurred:
             found.append("blurred")
-        if self.light != "even":
+        if self.shows_face and self.light != "even":
             found.append(f"the face is {'too ' * self.is_spoilt_by_light}{self.light}")
         if self.is_small:
             found.append(f"a face of only {self.face_px:.0f} pixels")
-        if self.twin:
-            found.append(f"nearly the same as {self.twin}")
+        if self.near_duplicate:
+            found.append(f"nearly the same as {self.near_duplicate}")
         return tuple(found)
 
 
@@ -102,7 +108,7 @@ def measure(
 
 
 def _grey(crop: Image.Image, face: Box) -> np.ndarray:
-    """The face's pixels as [height, width] float32 0..1, at most 96 a side; all of the crop where it shows no
+    """The face's pixels as [height, width] float32 0..1, at most 96 a side, or of all of the crop where it shows no
     face."""
     side = crop.width
     box = (face[0] * side, face[1] * side, face[2] * side, face[3] * side)
@@ -129,10 +135,10 @@ def sharpness(grey: np.ndarray) -> float:
 
 
 def turn_of(landmarks: Sequence[tuple[float, float]]) -> Turn:
-    """Where a face looks, as seen in the picture, from the nose's place between the eyes.
+    """Return where a face looks, as seen in the picture, from the nose's place between the eyes.
 
     Args:
-        landmarks: right eye, left eye, nose tip... of the person, as :class:`dreamgui.data.faces.Face` has
+        landmarks: right eye, left eye, nose tip... of the person, as :class:`dreamgui.data.faces.detect.Face` has
             them; a head that leans doesn't count as turned.
     """
     if len(landmarks) < 3:

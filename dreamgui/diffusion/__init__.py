@@ -1,1 +1,1 @@
-"""The algorithms of diffusion: drawing, noise schedules, encoding, losses, the training step, checkpoints."""
+"""The algorithms of diffusion: generation, noise schedules, encoding, losses, the training step, checkpoints."""

@@ -19,12 +19,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from dreamgui.diffusion.channels_last import channels_last
 from dreamgui.diffusion.sample import PICTURE_BYTES, pictures_at_once
 from dreamgui.diffusion.text import encode_prompts, tokenize
 from dreamgui.diffusion.transfer import send
 from dreamgui.errors import Damaged
 from dreamgui.models.device import free_bytes
+from dreamgui.ops.channels_last import channels_last
 from dreamgui.workspace import write_atomic
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _AMPLE = 40
 
 
 class Picture(NamedTuple):
-    """A square picture to learn from.
+    """A square picture to train on.
 
     ``face`` is x0, y0, x1, y1 as fractions of the side, None where it isn't known; a ``mirrored`` picture is
     turned left to right, and its face with it.
@@ -58,7 +58,7 @@ class EncodedPictures:
         mean, std: of each picture's latents, [n, 4, h, w], already scaled as the UNet knows them.
         text: embeddings of the different captions, [k, 77, d].
         caption: which of them belongs to each picture, [n], on the CPU.
-        tokens: the different captions as a text encoder that learns takes them, [k, 77].
+        tokens: the different captions as a text encoder that is trained takes them, [k, 77].
         weight: of each latent in the loss, [n, 1, h, w], 1 on average over a picture; None weighs all alike.
     """
 
@@ -87,7 +87,7 @@ class EncodedPictures:
 
     @torch.no_grad()
     def embedded(self, text_encoder: Any) -> EncodedPictures:
-        """The same pictures with the captions as this text encoder, which has learnt, sees them."""
+        """The same pictures with the captions as this text encoder, which has trained, sees them."""
         if self.tokens is None:
             return self
         text = torch.cat([text_encoder(tokens[None])[0] for tokens in self.tokens])
@@ -131,7 +131,7 @@ def encode_pictures(
 
 
 def _encoded_at_once(device: torch.device, size_px: int) -> int:
-    """The memory of eight at 512 pixels would be the peak of a small training, so a card with little room takes one."""
+    """The memory of eight at 512 pixels would be the peak of a small training, so a GPU with little room takes one."""
     room = pictures_at_once(device, size_px, size_px)
     if device.type != "cuda" or free_bytes(device) > _AMPLE * PICTURE_BYTES:
         return room
@@ -151,7 +151,7 @@ def _ahead(
 
 
 def face_weights(pictures: Sequence[Picture], height: int, width: int, face_weight: float) -> Tensor | None:
-    """Weights [n, 1, height, width] of latents, 1 on average over each picture; None where all count alike.
+    """Weights [n, 1, height, width] of latents, 1 on average over each picture, or None where all count alike.
 
     A latent that a face covers in part counts for that part.
     """
@@ -163,7 +163,7 @@ def face_weights(pictures: Sequence[Picture], height: int, width: int, face_weig
 
 
 def _coverage(picture: Picture, height: int, width: int) -> Tensor:
-    """Which share of each latent the face covers, [height, width]."""
+    """Return which share of each latent the face covers, [height, width]."""
     if picture.face is None:
         return torch.zeros(height, width)
     x0, y0, x1, y1 = picture.face
@@ -173,7 +173,7 @@ def _coverage(picture: Picture, height: int, width: int) -> Tensor:
 
 
 def _overlap(start: float, end: float, count: int) -> Tensor:
-    """Which share of each of ``count`` equal parts of 0..1 lies between start and end."""
+    """Return which share of each of ``count`` equal parts of 0..1 lies between start and end."""
     edges = torch.arange(count + 1) / count
     return ((edges[1:].clamp(max=end) - edges[:-1].clamp(min=start)) * count).clamp(min=0)
 
@@ -223,7 +223,7 @@ def _pixels(picture: Picture, size_px: int) -> Tensor:
 
 
 def _key(parts: Parts, picture: Picture) -> str:
-    """Changes with the picture, the autoencoder, its number format and the size."""
+    """Changes with the picture, the autoencoder, its dtype and the size."""
     card = parts.card
     kind = f"{card.name} {card.sha256} {card.size_px} {parts.vae.dtype} {'mirrored ' * picture.mirrored}"
     return hashlib.sha256(kind.encode() + picture.path.read_bytes()).hexdigest()[:32]

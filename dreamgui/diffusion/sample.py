@@ -1,4 +1,4 @@
-"""Drawing: a readable denoising loop over UNet and sampler.
+"""Generation: a readable denoising loop over UNet and sampler.
 
 It equals diffusers' StableDiffusionPipeline and StableDiffusionControlNetPipeline to the last bit, as
 tests/test_parity.py shows. Classifier-free guidance: Ho and Salimans 2022, https://arxiv.org/abs/2207.12598.
@@ -6,38 +6,43 @@ tests/test_parity.py shows. Classifier-free guidance: Ho and Salimans 2022, http
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from inspect import signature
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from dreamgui.config import SchedulerName
-from dreamgui.diffusion.channels_last import channels_last
-from dreamgui.diffusion.replay import Replay
+from dreamgui.diffusion.control.residuals import ControlInput
+from dreamgui.diffusion.noise_model import NoiseModel, noise_model, prompt_parts
 from dreamgui.diffusion.schedule import make_sampler
-from dreamgui.diffusion.text import encode_prompts
+from dreamgui.diffusion.start import Beginning, StartImage, from_noise, from_picture, noise_of, seeded
 from dreamgui.errors import OutOfRange
 from dreamgui.models.device import free_bytes
+from dreamgui.models.replay import Replays
+from dreamgui.ops.channels_last import channels_last
 
 if TYPE_CHECKING:
     from dreamgui.models.manager import Parts
 
-NoiseModel = Callable[[Tensor, Tensor], Tensor]
-"""Predicts the noise [n, 4, h, w] in latents [n, 4, h, w] at a timestep."""
-
-
 PICTURE_BYTES = 600_000_000
 """What drawing or encoding a picture of 512 x 512 needs beside the model, in half precision, generously."""
 
+CPU_PICTURES = 7
+"""Pictures in a batch on the CPU, at most: with guidance 14 latents, whose convolutions were seen to give a lone
+picture's bits; those of 16 did not."""
+
 
 @dataclass(frozen=True)
-class Draw:
-    """One picture to draw. Its width and height are multiples of 8; None is the base model's own size."""
+class ImageRequest:
+    """One picture to generate.
+
+    Its width and height are multiples of 8; None is the base model's own size. It begins with noise, or with a picture.
+    """
 
     prompt: str
     negative_prompt: str = ""
@@ -47,48 +52,57 @@ class Draw:
     scheduler: SchedulerName = "dpm++"
     width_px: int | None = None
     height_px: int | None = None
+    start: StartImage | None = None
+    word_weights: bool = False
 
 
-@dataclass(frozen=True)
-class ControlInput:
-    """The map that leads a drawing (edges or a skeleton, any size), and its strength (1 is as trained)."""
+class Step(NamedTuple):
+    """A denoising step: ``done`` of ``total``, and the latents [n, 4, h, w] of the requests at these indices."""
 
-    image: Image.Image
-    scale: float = 1.0
+    done: int
+    total: int
+    indices: tuple[int, ...]
+    latents: Tensor
 
 
 @torch.no_grad()
-def denoise(model: NoiseModel, sampler: Any, latents: Tensor, guidance_scale: float) -> Iterator[Tensor]:
+def denoise(
+    model: NoiseModel,
+    sampler: Any,
+    beginning: Beginning,
+    guidance_scale: float,
+    generators: Sequence[torch.Generator] = (),
+) -> Iterator[Tensor]:
     """Yield the latents [n, 4, h, w] after each step, from noise to picture.
 
-    With a guidance scale above 1 the model is asked about ``[2n, 4, h, w]``: first half without the prompt.
+    With a guidance scale above 1 the model is asked about ``[2n, 4, h, w]``: first half without the prompt. Samplers
+    that add noise at each step take it from the generators, one a picture.
     """
-    for timestep in sampler.timesteps:
+    latents, kept, timesteps = beginning.latents, beginning.kept, beginning.timesteps
+    given = {"generator": list(generators)} if "generator" in signature(sampler.step).parameters else {}
+    for number, timestep in enumerate(timesteps, 1):
         doubled = torch.cat([latents, latents]) if guidance_scale > 1 else latents
         noise = model(sampler.scale_model_input(doubled, timestep), timestep)
         if guidance_scale > 1:
             unconditional, conditional = noise.chunk(2)
             noise = unconditional + guidance_scale * (conditional - unconditional)
-        latents = sampler.step(noise, timestep, latents, return_dict=False)[0]
+        latents = sampler.step(noise, timestep, latents, **given, return_dict=False)[0]
+        if kept is not None:
+            latents = kept.put_back(latents, sampler, timesteps[number] if number < len(timesteps) else None)
         yield latents
 
 
-def seeded_noise(seeds: Sequence[int], height: int, width: int, channels: int = 4) -> Tensor:
-    """Noise [n, channels, height, width] in fp32; each picture's comes from its own generator on the CPU.
+def generate(
+    parts: Parts, requests: Sequence[ImageRequest], control: Sequence[ControlInput] = ()
+) -> list[Image.Image]:
+    """Generate pictures, in the order asked for.
 
-    So a picture starts from the same noise on every device, alone or in a batch.
-    """
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    return torch.cat([torch.randn(1, channels, height, width, generator=each) for each in generators])
-
-
-def draw(parts: Parts, requests: Sequence[Draw], control: ControlInput | None = None) -> list[Image.Image]:
-    """Draw pictures, in the order asked for.
+    On the CPU a picture is bitwise the same alone and in a batch. On a GPU a batch may round differently.
 
     Raises:
         OutOfRange: a width or height isn't a multiple of 8.
     """
-    steps = draw_steps(parts, requests, control)
+    steps = generation_steps(parts, requests, control)
     while True:
         try:
             next(steps)
@@ -97,129 +111,107 @@ def draw(parts: Parts, requests: Sequence[Draw], control: ControlInput | None = 
 
 
 @torch.no_grad()
-def draw_steps(
-    parts: Parts, requests: Sequence[Draw], control: ControlInput | None = None
-) -> Generator[tuple[int, int], None, list[Image.Image]]:
-    """Like :func:`draw`, but yields ``(done, total)`` after each step, so that a recipe can be stopped."""
+def generation_steps(
+    parts: Parts, requests: Sequence[ImageRequest], control: Sequence[ControlInput] = ()
+) -> Generator[Step, None, list[Image.Image]]:
+    """Like :func:`generate`, but yields after each step, so that a recipe can be stopped and can show a preview."""
     images: dict[int, Image.Image] = {}
     batches = list(_batches(parts, requests))
     done, total = 0, sum(requests[batch[0]].steps for batch in batches)
     for batch in batches:
         chosen = [requests[index] for index in batch]
         width, height = _size(parts, chosen[0])
-        model = _noise_model(parts, chosen, control, width, height)
+        texts = [request.prompt for request in chosen]
+        if chosen[0].guidance_scale > 1:
+            texts = [*(request.negative_prompt for request in chosen), *texts]
         sampler = make_sampler(chosen[0].scheduler, parts.scheduler_config)
         sampler.set_timesteps(chosen[0].steps, device=parts.device)
-        factor = _vae_factor(parts)
-        noise = seeded_noise([request.seed for request in chosen], height // factor, width // factor)
-        latents = noise.to(parts.device, parts.text_encoder.dtype) * sampler.init_noise_sigma
-        for number, cleaner in enumerate(denoise(model, sampler, latents, chosen[0].guidance_scale), 1):
+        generators = seeded([request.seed for request in chosen])
+        beginning = _beginning(parts, chosen[0], sampler, generators, width, height)
+        count = len(beginning.timesteps)
+        weights = chosen[0].word_weights
+        model = noise_model(parts, texts, len(chosen), control, (width, height), count, weights)
+        latents = beginning.latents
+        for number, cleaner in enumerate(
+            denoise(model, sampler, beginning, chosen[0].guidance_scale, generators), 1
+        ):
             latents = cleaner
-            yield done + min(number, chosen[0].steps), total
+            yield Step(done + min(number, chosen[0].steps), total, tuple(batch), latents)
         done += chosen[0].steps
-        images.update(zip(batch, decode(parts.vae, latents), strict=True))
+        images.update(zip(batch, decode(parts.vae, latents, parts.replays), strict=True))
     return [images[index] for index in range(len(requests))]
 
 
 @torch.no_grad()
-def decode(vae: Any, latents: Tensor) -> list[Image.Image]:
-    """Pictures from latents [n, 4, h, w] as the UNet knows them (scaled)."""
-    with channels_last(latents.device):
-        pixels = vae.decode(latents.to(vae.dtype) / vae.config.scaling_factor, return_dict=False)[0]
-    levels = ((pixels * 0.5 + 0.5).clamp(0, 1).float() * 255).round().to(torch.uint8)
-    return [Image.fromarray(each) for each in levels.permute(0, 2, 3, 1).cpu().numpy()]
+def decode(vae: Any, latents: Tensor, replays: Replays | None = None) -> list[Image.Image]:
+    """Pictures from latents [n, 4, h, w] as the UNet knows them (scaled). With ``replays`` a CUDA graph computes them."""
+    scaled = latents.to(vae.dtype) / vae.config.scaling_factor
+
+    def decoded(given: Tensor) -> Tensor:
+        with channels_last(given.device):
+            pixels = vae.decode(given, return_dict=False)[0]
+        return ((pixels * 0.5 + 0.5).clamp(0, 1).float() * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+
+    # On the CPU one by one, as convolutions of a batch round differently.
+    parts = scaled.split(1) if latents.device.type == "cpu" else [scaled]
+    call = decoded if replays is None else partial(replays.call, ("vae", vae), decoded)
+    return [Image.fromarray(each) for part in parts for each in call(part).cpu().numpy()]
 
 
 def pictures_at_once(device: torch.device, width_px: int, height_px: int) -> int:
-    """How many pictures to draw in one batch. Small ones gain from it on a CPU too: half the time in tens."""
+    """Return how many pictures to generate in one batch. Small ones gain from it on a CPU too: half the time in tens."""
     at_512 = 1 if device.type == "cpu" else 8
     if device.type == "cuda":
         at_512 = max(1, min(at_512, free_bytes(device) // PICTURE_BYTES))
     return max(1, min(16, at_512 * 512 * 512 // (width_px * height_px)))
 
 
-def compute_format(unet: Any, dtype: torch.dtype, device: torch.device) -> AbstractContextManager[Any]:
-    """Autocast to ``dtype`` where the UNet's weights have another format, as they do while it is trained."""
-    if all(parameter.dtype == dtype for parameter in unet.parameters()):
-        return nullcontext()
-    # Each weight is cast once a pass; kept casts would only outlive what gradient checkpointing lets go.
-    return torch.autocast(device.type, dtype, cache_enabled=False)
+def _beginning(
+    parts: Parts,
+    request: ImageRequest,
+    sampler: Any,
+    generators: Sequence[torch.Generator],
+    width: int,
+    height: int,
+) -> Beginning:
+    factor = _vae_factor(parts)
+    shape = (len(generators), 4, height // factor, width // factor)
+    if request.start is not None:
+        like = torch.empty(shape, device=parts.device, dtype=parts.text_encoder.dtype)
+        return from_picture(parts.vae, sampler, request.start, generators, like, request.steps)
+    noise = noise_of(generators, *shape[2:])
+    return from_noise(sampler, noise.to(parts.device, parts.text_encoder.dtype))
 
 
-def _batches(parts: Parts, requests: Sequence[Draw]) -> Iterator[list[int]]:
-    """Indices of requests that can be drawn together: all but prompt and seed are equal."""
+def _batches(parts: Parts, requests: Sequence[ImageRequest]) -> Iterator[list[int]]:
+    """Indices of requests that can be generated together: all but prompts of one length and seed are equal."""
     alike: dict[tuple[object, ...], list[int]] = {}
     for index, request in enumerate(requests):
-        key = (_size(parts, request), request.steps, request.guidance_scale, request.scheduler)
+        weights, texts = request.word_weights, (request.prompt, request.negative_prompt)
+        length = max(prompt_parts(parts, text, weights) for text in texts)
+        settings = (request.steps, request.guidance_scale, request.scheduler, weights)
+        key = (_size(parts, request), settings, length, id(request.start))
         alike.setdefault(key, []).append(index)
     for indices in alike.values():
-        room = pictures_at_once(parts.device, *_size(parts, requests[indices[0]]))
+        room = _room(parts, requests[indices[0]])
         yield from (indices[start : start + room] for start in range(0, len(indices), room))
 
 
-def _noise_model(
-    parts: Parts, requests: Sequence[Draw], control: ControlInput | None, width_px: int, height_px: int
-) -> NoiseModel:
-    """UNet and ControlNet with prompts and map filled in."""
-    guided = requests[0].guidance_scale > 1
-    texts = [request.prompt for request in requests]
-    if guided:
-        texts = [*(request.negative_prompt for request in requests), *texts]
-    embeddings = encode_prompts(parts.text_encoder, parts.tokenizer, texts)
-    text = torch.cat([embeddings[each] for each in texts]).to(parts.dtype)
-    hint = (
-        _hint(parts, control.image, width_px, height_px).expand(len(texts), -1, -1, -1) if control else None
-    )
-
-    unet = _unet(parts)
-
-    def predict(latents: Tensor, timestep: Tensor) -> Tensor:
-        given = latents.to(parts.dtype)
-        if control is None or parts.controlnet is None:
-            return unet(given, timestep, text).to(latents.dtype)
-        with compute_format(parts.unet, parts.dtype, parts.device), channels_last(parts.device):
-            down, middle = parts.controlnet(
-                given,
-                timestep,
-                text,
-                controlnet_cond=hint,
-                conditioning_scale=control.scale,
-                return_dict=False,
-            )
-            residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
-            noise = parts.unet(given, timestep, text, **residuals, return_dict=False)[0]
-        return noise.to(latents.dtype)
-
-    return predict
+def _room(parts: Parts, request: ImageRequest) -> int:
+    """Pictures like this one in a batch. On the CPU they are so few that their convolutions have a lone picture's kernels."""
+    room = pictures_at_once(parts.device, *_size(parts, request))
+    if parts.device.type != "cpu":
+        return room
+    return min(room, CPU_PICTURES) if request.guidance_scale > 1 else 1
 
 
-def _unet(parts: Parts) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """The UNet's prediction for latents, timestep and text; while its weights stay in place, by one CUDA graph."""
-
-    def predict(given: Tensor, timestep: Tensor, text: Tensor) -> Tensor:
-        with compute_format(parts.unet, parts.dtype, parts.device), channels_last(parts.device):
-            return parts.unet(given, timestep, text, return_dict=False)[0]
-
-    if not parts.steady:
-        return predict
-    parts.replay = parts.replay or Replay(predict, parts.device)
-    return parts.replay
-
-
-def _hint(parts: Parts, image: Image.Image, width_px: int, height_px: int) -> Tensor:
-    """A map as [1, 3, height, width], 0..1."""
-    image = image.convert("RGB").resize((width_px, height_px), Image.Resampling.LANCZOS)
-    pixels = torch.from_numpy(np.array(image).astype(np.float32) / 255)
-    return pixels.permute(2, 0, 1)[None].to(parts.device, parts.dtype)
-
-
-def _size(parts: Parts, request: Draw) -> tuple[int, int]:
+def _size(parts: Parts, request: ImageRequest) -> tuple[int, int]:
     width = request.width_px or parts.card.size_px
     height = request.height_px or parts.card.size_px
     factor = _vae_factor(parts)
     if width % factor or height % factor:
         raise OutOfRange(
-            f"A picture of {width}x{height} pixels can't be drawn.",
+            f"A picture of {width}x{height} pixels can't be generated.",
             f"Choose multiples of {factor} for both sides.",
         )
     return width, height

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:
-    """A tensor on the CPU, brought to the device; on CUDA through pinned memory, so that nothing waits."""
+    """A tensor on the CPU, brought to the device, on CUDA through pinned memory, so that nothing waits."""
     if device.type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
@@ -18,7 +18,7 @@ def send(tensor: Tensor, device: torch.device) -> Tensor:
 
 @dataclass
 class _Parcel:
-    """Measurements on their way to the CPU; ``arrived`` is None where they are there at once."""
+    """Measurements on their way to the CPU. ``arrived`` is None where they are there at once."""
 
     steps: list[int]
     values: Tensor
@@ -39,7 +39,7 @@ class Readback:
         self._sent: list[_Parcel] = []
 
     def add(self, step: int, values: Tensor) -> Iterator[tuple[int, list[float]]]:
-        """Take the measurements [m] of a step; yields those of earlier steps that have arrived."""
+        """Take the measurements [m] of a step. Yield those of earlier steps that have arrived."""
         self._open.append((step, values))
         if len(self._open) >= self._every:
             self._send()
@@ -47,7 +47,7 @@ class Readback:
             yield from self._read(self._sent.pop(0))
 
     def rest(self) -> Iterator[tuple[int, list[float]]]:
-        """All that wasn't read yet; waits for the device."""
+        """Return all that wasn't read yet. Wait for the device."""
         if self._open:
             self._send()
         while self._sent:

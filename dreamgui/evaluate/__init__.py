@@ -1,1 +1,1 @@
-"""What is measured, and how it is told."""
+"""Metrics, comparisons and reports."""

@@ -1,38 +1,31 @@
-"""What a comparison found: every cell that was drawn, and each model's figures from them."""
+"""Results of a comparison: every generated cell, and each model's figures from them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 
 from dreamgui.config import CompareJob
 from dreamgui.evaluate.drift import ClassDrift
-from dreamgui.evaluate.intervals import Interval, bootstrap, paired_gain
+from dreamgui.evaluate.figures import (
+    Figures,
+    damage_figures,
+    damages,
+    framing_figures,
+    named,
+    similarity_figures,
+    with_zeros,
+)
+from dreamgui.evaluate.measures.framing import Spread, View
+from dreamgui.evaluate.measures.identity import References
+from dreamgui.evaluate.measures.reading import DLIB, SFACE
+from dreamgui.evaluate.model_rows import ModelRow
+from dreamgui.evaluate.person import CopyPair
+from dreamgui.evaluate.reference import Reference
+from dreamgui.evaluate.repeat import Repeated
+from dreamgui.evaluate.statistics import Interval, mean_interval, paired_difference
 from dreamgui.events import Cell
-
-
-@dataclass(frozen=True)
-class ModelRow:
-    """A compared model: ``kind`` base, unet or lora, and how it was trained where it was.
-
-    Attributes:
-        seconds: of its training.
-        file_bytes: size of its weights.
-        class_prompt: that its training preserved; empty for a base.
-        prior_preservation: whether it did; None for a base.
-    """
-
-    name: str
-    kind: str
-    base: str
-    rank: int | None = None
-    alpha: float | None = None
-    learning_rate: float | None = None
-    steps: int = 0
-    seconds: float = 0.0
-    file_bytes: int = 0
-    class_prompt: str = ""
-    prior_preservation: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -42,13 +35,19 @@ class Comparison:
     Attributes:
         job: what was asked for.
         rows: the models in their order.
-        cells: the drawn cells, with PIL pictures.
+        cells: the generated cells, with PIL pictures.
         class_cells: pictures from the class prompt, without the person's token; none without a trained model.
         class_prompt: that prompt.
         drift: what the class pictures show, by model.
+        reference: the faces that likeness is measured against.
         device: the machine in words.
         seconds: the whole comparison took.
         stopped: whether the user stopped it, so that cells are missing.
+        references: photographs by the name of the recogniser's figures; empty where none was read.
+        copies: pictures that are nearly a training crop, by model.
+        repeated: of which earlier report it is a repetition, and how many pictures are identical.
+        reused: number of pictures that are those of earlier reports.
+        clip: name of the CLIP; "" where none was used.
     """
 
     job: CompareJob
@@ -57,38 +56,63 @@ class Comparison:
     class_cells: tuple[Cell, ...]
     class_prompt: str
     drift: Mapping[str, ClassDrift]
+    reference: Reference
     device: str
     seconds: float
     stopped: bool = False
+    references: Mapping[str, References] = field(default_factory=dict)
+    copies: Mapping[str, tuple[CopyPair, ...]] = field(default_factory=dict)
+    repeated: Repeated | None = None
+    reused: int = 0
+    clip: str = ""
 
-    def cell(self, model: str, column: int) -> Cell | None:
-        """The cell of this model and prompt number, None where it wasn't drawn."""
-        seed = self.job.seed + column
-        prompt = self.job.prompts[column]
-        return next((c for c in self.cells if (c.model, c.prompt, c.seed) == (model, prompt, seed)), None)
+    @property
+    def embedders(self) -> dict[str, str]:
+        """Return the names of the second recogniser ("sface") and of the CLIP ("clip"), where they were used."""
+        second = {SFACE: self.references[SFACE].recogniser} if SFACE in self.references else {}
+        return second | ({"clip": self.clip} if self.clip else {})
 
-    def scores(self, model: str) -> list[float | None]:
-        """Likeness of each prompt's cell, None where it wasn't drawn or shows no face."""
-        cells = [self.cell(model, column) for column in range(len(self.job.prompts))]
-        return [cell.scores.get("likeness") if cell else None for cell in cells]
+    @property
+    def reused_sentence(self) -> str:
+        """Return a sentence on pictures that weren't generated again, or "" without one."""
+        total = len(self.cells) + len(self.class_cells)
+        told = f"{self.reused} of {total} pictures are those of earlier reports with the same weights, settings and machine."
+        return told if self.reused else ""
+
+    def cell(self, model: str, column: int, number: int = 0) -> Cell | None:
+        """Return the cell of a model, a prompt's place and a seed's place, or None where it wasn't generated."""
+        return self._by_place.get((model, self.job.prompts[column], self.job.seed_of(column, number)))
+
+    @cached_property
+    def _by_place(self) -> dict[tuple[str, str, int], Cell]:
+        return {(cell.model, cell.prompt, cell.seed): cell for cell in self.cells}
+
+    def scores(self, model: str, name: str = "likeness") -> list[list[float | None]]:
+        """Return a score of each cell [prompts][seeds], or None where it wasn't generated or shows no face."""
+        cells = [
+            [self.cell(model, column, number) for number in range(self.job.seeds)]
+            for column in range(len(self.job.prompts))
+        ]
+        return [[cell.scores.get(name) if cell else None for cell in row] for row in cells]
 
     def likeness(self, model: str) -> Interval | None:
-        """Mean likeness of a model with its interval; None where no face was found."""
-        return bootstrap(self.scores(model))
+        """Mean likeness of a model with its interval, or None where no face was found."""
+        return mean_interval(self.scores(model))
 
     def gain(self, model: str) -> Interval | None:
-        """By how much it is more alike than its base, cell by cell; None without its base beside it."""
+        """Return how much likeness it gains on its base, cell by cell. None without its base beside it."""
         row = next(row for row in self.rows if row.name == model)
-        if row.kind == "base" or row.base not in {other.name for other in self.rows}:
+        if row.kind == "base" or row.beside not in {other.name for other in self.rows}:
             return None
-        return paired_gain(self.scores(model), self.scores(row.base))
+        difference = paired_difference(self.scores(model), self.scores(row.beside))
+        return None if difference is None else difference.interval
 
     def class_likeness(self, model: str) -> Interval | None:
         """Mean likeness of the class pictures to the person."""
-        return bootstrap(self.drift[model].likeness) if model in self.drift else None
+        return mean_interval(self.drift[model].likeness) if model in self.drift else None
 
     def best(self, kind: str) -> ModelRow | None:
-        """The model of this kind with the highest likeness; the first one where no face was found.
+        """The model of this kind with the highest likeness, or the first one where no face was found.
 
         One that was trained without prior preservation is alike at the class's cost and comes last.
         """
@@ -96,24 +120,62 @@ class Comparison:
         rows = [row for row in rows if row.prior_preservation is not False] or rows
         return max(rows, key=lambda row: getattr(self.likeness(row.name), "mean", -1.0), default=None)
 
-    def figures(self, model: str) -> dict[str, float | None]:
-        """A model's numbers by name, as events and report.json carry them."""
-        faces = [score for score in self.scores(model) if score is not None]
-        drawn = sum(cell.model == model for cell in self.cells)
+    def spread(self, model: str) -> Spread:
+        """Return the views of a model's faces."""
+        scores = [cell.scores for cell in self.cells if cell.model == model]
+        views = [
+            View(each.get("yaw"), height, each.get("sharpness") or 0.0)
+            for each in scores
+            if (height := each.get("face_height")) is not None
+        ]
+        return Spread(len(scores), tuple(views))
+
+    def damages(self, model: str) -> dict[int, tuple[float | None, float]]:
+        """Return a model's damage by seed, as (1 - cosine, pixels), or nothing without its base beside it."""
+        row = next(row for row in self.rows if row.name == model)
+        if row.kind == "base":
+            return {}
+        by_model = [[cell for cell in self.class_cells if cell.model == name] for name in (model, row.beside)]
+        return damages(*by_model)
+
+    def figures(self, model: str) -> Figures:
+        """Return a model's numbers by name, as events and report.json carry them. The page docs/metrics.md describes each."""
+        faces = [score for row in self.scores(model) for score in row if score is not None]
+        generated = sum(cell.model == model for cell in self.cells)
+        drift = self.drift.get(model)
         return {
-            **_named("likeness", self.likeness(model)),
-            "faces_found": len(faces) / drawn if drawn else None,
-            **_named("gain", self.gain(model)),
+            **named("likeness", self.likeness(model)),
+            "faces_found": len(faces) / generated if generated else None,
+            **named("gain", self.gain(model)),
+            **self._similarities(model),
+            **named("fidelity", mean_interval(self.scores(model, "fidelity"))),
+            **named("clip_t", mean_interval(self.scores(model, "clip_t"))),
+            **named("clip_i", mean_interval(self.scores(model, "clip_i"))),
+            **named("memorising", mean_interval(self.scores(model, "memorising"))),
+            "copies": float(len(self.copies[model])) if model in self.copies else None,
             "class_likeness": getattr(self.class_likeness(model), "mean", None),
-            "class_diversity": self.drift[model].diversity if model in self.drift else None,
+            "class_diversity": getattr(drift, "diversity", None),
+            "pres": getattr(drift, "pres", None),
+            "div": getattr(drift, "div", None),
+            **damage_figures(self.damages(model)),
+            **framing_figures(self.spread(model)),
         }
+
+    def _similarities(self, model: str) -> Figures:
+        base = next(row.beside for row in self.rows if row.name == model)
+        beside = base in {row.name for row in self.rows}
+        found: Figures = {}
+        for name, references in self.references.items():
+            scores, floor = self.scores(model, name), self.scores(base, name) if beside else None
+            found |= similarity_figures(name, scores, floor, references)
+        if DLIB in self.references:
+            centroid = mean_interval(self.scores(model, "identity_centroid"))
+            places = range(len(self.job.prompts))
+            there = [[self.cell(model, p, n) is not None for n in range(self.job.seeds)] for p in places]
+            found |= named("identity_centroid", centroid)
+            found |= named("identity_with_zeros", with_zeros(self.scores(model, DLIB), there))
+        return found
 
     def model_data(self, row: ModelRow) -> dict[str, object]:
         """A row of report.json's ``models``."""
         return {**asdict(row), **self.figures(row.name)}
-
-
-def _named(name: str, interval: Interval | None) -> dict[str, float | None]:
-    if interval is None:
-        return {name: None, f"{name}_low": None, f"{name}_high": None}
-    return {name: interval.mean, f"{name}_low": interval.low, f"{name}_high": interval.high}

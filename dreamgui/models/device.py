@@ -34,7 +34,7 @@ def train_dtype(device: torch.device) -> torch.dtype:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error of PyTorch's says that memory was short; only CUDA's has a class of its own."""
+    """Return whether an error of PyTorch's says that memory was short. Only CUDA's has a class of its own."""
     return isinstance(error, torch.OutOfMemoryError) or any(words in str(error) for words in _SHORT_OF_MEMORY)
 
 
@@ -49,14 +49,14 @@ def leave_libraries_alone() -> None:
 
 
 def give_back_memory() -> None:
-    """What nothing refers to any more goes back to the device, for other programs too."""
+    """Give memory that nothing refers to back to the device, for other programs too."""
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
 
 
 def device_name(device: torch.device) -> str:
-    """For the user."""
+    """Return the device's name for the user."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return "Apple GPU" if device.type == "mps" else f"CPU, {os.cpu_count()} cores"
@@ -71,7 +71,7 @@ def free_bytes(device: torch.device) -> int:
 
 
 def memory_bytes(device: torch.device) -> tuple[int, int]:
-    """Used and total memory of the device; on the CPU that of the whole machine, as far as it says so."""
+    """Used and total memory of the device, on the CPU that of the whole machine, as far as it says so."""
     if device.type == "cuda":
         free, total = torch.cuda.mem_get_info(device)
         return total - free, total

@@ -14,15 +14,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from dreamgui.diffusion.activated import fuse_activations
-from dreamgui.diffusion.kernels import kernels
-from dreamgui.diffusion.pointwise import multiply_points
 from dreamgui.errors import BadInput, Damaged
-from dreamgui.models.cards import ModelCard
-from dreamgui.models.companions import Companions
-from dreamgui.models.hub import reachable
+from dreamgui.models.catalog.cards import ModelCard
+from dreamgui.models.controlnet.single_file import load_single_file
+from dreamgui.models.files.formats import CODES, torch_dtype
+from dreamgui.models.offload import Offloadable
+from dreamgui.models.replay import Replays
+from dreamgui.models.sources.hub import reachable
+from dreamgui.ops.changes import Stage, inject
 
-_DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16, "F32": torch.float32}
 HUB_CONTROLNETS = {
     "canny": "lllyasviel/control_v11p_sd15_canny",
     "pose": "lllyasviel/control_v11p_sd15_openpose",
@@ -31,16 +31,16 @@ HUB_CONTROLNETS = {
 
 @dataclass
 class Parts:
-    """A model ready for use; every module is on ``device`` and in eval mode, except a UNet that is trained.
+    """A model ready for use. Every module is on ``device`` and in eval mode, except a UNet that is trained.
 
     Attributes:
         unet, controlnet: in ``dtype``; in training see :meth:`dreamgui.models.manager.Models.train`.
         vae, text_encoder: frozen, in the manager's dtype (cast what goes in to their own ``.dtype``).
         scheduler_config: betas and prediction type, for any diffusers scheduler's ``from_config``.
-        companions: VAE and text encoder as far as they don't learn: they may rest while nobody needs them, and
-            are back for the next user.
-        steady: whether all weights stay where and what they are while these parts are lent.
-        replay: what :mod:`dreamgui.diffusion.sample` keeps of steady parts from one drawing to the next.
+        offloadable: VAE and text encoder as far as they aren't trained; offloaded while nobody needs them, resident again
+            for the next user.
+        more_controlnets: those beside ``controlnet``.
+        replays: CUDA graphs of the base's models, which outlive the loan; None where weights change meanwhile.
     """
 
     unet: UNet2DConditionModel
@@ -52,9 +52,14 @@ class Parts:
     device: torch.device
     dtype: torch.dtype
     card: ModelCard
-    companions: Companions = field(default_factory=Companions)
-    steady: bool = False
-    replay: Any = field(default=None, init=False)
+    offloadable: Offloadable = field(default_factory=Offloadable)
+    more_controlnets: tuple[ControlNetModel, ...] = ()
+    replays: Replays | None = None
+
+    @property
+    def controlnets(self) -> tuple[ControlNetModel, ...]:
+        """All ControlNets in their order, or nothing where none is asked for."""
+        return (*([self.controlnet] if self.controlnet is not None else []), *self.more_controlnets)
 
 
 def _place(module: Any, device: torch.device) -> Any:
@@ -63,6 +68,28 @@ def _place(module: Any, device: torch.device) -> Any:
     if device.type == "cuda":
         return module.to(device, memory_format=torch.channels_last)
     return module.to(device)
+
+
+def load_without_unet(folder: Path, card: ModelCard, device: torch.device, dtype: torch.dtype) -> Parts:
+    """All parts of a model's folder but the UNet, which is absent until it is needed.
+
+    Raises:
+        Damaged: a file is missing or can't be read.
+    """
+    vae, text_encoder = load_vae(folder, device, dtype), load_text_encoder(folder, device, dtype)
+    absent: Any = None
+    return Parts(
+        unet=absent,
+        vae=vae,
+        text_encoder=text_encoder,
+        tokenizer=load_tokenizer(folder),
+        scheduler_config=load_scheduler_config(folder),
+        controlnet=None,
+        device=device,
+        dtype=dtype,
+        card=card,
+        offloadable=Offloadable([vae, text_encoder], device),
+    )
 
 
 def load_unet(folder: Path, device: torch.device, dtype: torch.dtype) -> UNet2DConditionModel:
@@ -78,18 +105,15 @@ def load_unet(folder: Path, device: torch.device, dtype: torch.dtype) -> UNet2DC
         if device.type == "cuda":
             # The places of the format before don't fit the new one; a small card needs them back.
             torch.cuda.empty_cache()
-    if kernels(device):
-        fuse_activations(unet)
-        multiply_points(unet)
+    inject(unet, Stage.LOADED, device)
     return unet
 
 
 def load_vae(folder: Path, device: torch.device, dtype: torch.dtype) -> AutoencoderKL:
     """The autoencoder of a model's folder, frozen."""
     vae = _place(_diffusers_part(AutoencoderKL, folder / "vae", dtype), device)
-    if kernels(device):
-        fuse_activations(vae)
-        multiply_points(vae)
+    inject(vae, Stage.LOADED, device)
+    inject(vae, Stage.LENT, device)
     return vae
 
 
@@ -123,9 +147,10 @@ def load_scheduler_config(folder: Path) -> dict[str, Any]:
 
 
 def load_controlnet(
-    folder: Path, kind: str, card: ModelCard, device: torch.device, dtype: torch.dtype
+    folder: Path, kind: str, card: ModelCard, device: torch.device, dtype: torch.dtype, unet: Any = None
 ) -> ControlNetModel:
-    """The ControlNet of this kind that belongs to a base model.
+    """The ControlNet of this kind that belongs to a base model, or the one at a whole path (file or folder), which
+    ``unet`` tells the blocks of.
 
     It is looked for in the model's own folder, then, for Stable Diffusion 1.5, at the folder or Hugging
     Face id in the environment variable DREAMGUI_CONTROLNET_CANNY (or _POSE), else under lllyasviel's
@@ -133,10 +158,13 @@ def load_controlnet(
 
     Raises:
         BadInput: there is none, or it can't be fetched.
+        BadModelFile, Damaged: what is at the path is no ControlNet for this base model.
     """
+    if Path(kind).is_absolute():
+        return _placed(_brought(Path(kind), unet, dtype), device)
     own = folder / "controlnet" / kind
     if own.is_dir():
-        return _place(_diffusers_part(ControlNetModel, own, dtype), device)
+        return _placed(_diffusers_part(ControlNetModel, own, dtype), device)
     variable = f"DREAMGUI_CONTROLNET_{kind.upper()}"
     if card.family != "sd15" or kind not in HUB_CONTROLNETS:
         raise BadInput(
@@ -151,7 +179,29 @@ def load_controlnet(
             f"The {kind} ControlNet {source!r} can't be fetched: {str(error).splitlines()[0]}",
             f"Connect to the network once, or set {variable} to a folder that holds it.",
         ) from error
-    return _place(model, device)
+    return _placed(model, device)
+
+
+def _placed(model: Any, device: torch.device) -> ControlNetModel:
+    _place(model, device)
+    inject(model, Stage.LOADED, device)
+    inject(model, Stage.LENT, device)
+    return model
+
+
+def _brought(path: Path, unet: Any, dtype: torch.dtype) -> ControlNetModel:
+    """The ControlNet at a path, whose features must fit the UNet's."""
+    if path.is_file():
+        return load_single_file(path, unet, dtype)
+    model: Any = _diffusers_part(ControlNetModel, path, dtype)
+    ours, theirs = (
+        (part.config.block_out_channels, part.config.cross_attention_dim) for part in (unet, model)
+    )
+    if list(ours[0]) != list(theirs[0]) or ours[1] != theirs[1]:
+        raise BadInput(
+            f"The ControlNet {path.name} is for another base model.", "Choose one for Stable Diffusion 1.5."
+        )
+    return model
 
 
 def _controlnet_from(source: str, dtype: torch.dtype) -> ControlNetModel:
@@ -165,7 +215,7 @@ def _controlnet_from(source: str, dtype: torch.dtype) -> ControlNetModel:
 
 
 def swap_weights(module: Any, path: Path) -> None:
-    """Copy a safetensors file's tensors into a module in place; they are cast to the module's dtype.
+    """Copy a safetensors file's tensors into a module in place. They are cast to the module's dtype.
 
     Raises:
         Damaged: the file can't be read, or its keys or shapes aren't the module's.
@@ -186,13 +236,14 @@ def _diffusers_part(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
 
 
 def _stored_dtype(file: Path) -> torch.dtype | None:
-    """The format that all tensors of a file have; None where they differ, or it can't be read."""
+    """The format that all tensors of a file have, or None where they differ, or it can't be read."""
     try:
         with safe_open(file, "pt") as tensors:
             kinds = {tensors.get_slice(name).get_dtype() for name in tensors.keys()}  # noqa: SIM118
     except (OSError, SafetensorError):
         return None
-    return _DTYPES.get(kinds.pop()) if len(kinds) == 1 else None
+    kind = kinds.pop() if len(kinds) == 1 else ""
+    return torch_dtype(kind) if kind in CODES.values() else None
 
 
 def _damaged(path: Path, error: Exception) -> Damaged:

@@ -19,7 +19,7 @@ _FIRST_PAIR = 512
 _SPECIAL = 2
 # Three or four letters without a vowel are seldom a word.
 _RARE = re.compile(r"[bcdfghjklmnpqrstvwxz]{3,4}</w>")
-# Abbreviations with a meaning of their own on the pages that CLIP learnt from.
+# Abbreviations with a meaning of their own on the pages that CLIP was trained on.
 _KNOWN = {
     "bpd", "bts", "ccd", "cfl", "cmdr", "ddc", "dds", "dbz", "dprk", "fbs", "fck", "ftw", "grl", "hgtv",
     "hmv", "html", "http", "httr", "jpg", "lgbt", "lpg", "mds", "mgmt", "mls", "mph", "mtv", "nbc", "nfl",
@@ -30,7 +30,7 @@ _KNOWN = {
 
 @dataclass(frozen=True)
 class TokenReport:
-    """How a text is read.
+    """Reading of a text by the tokenizer.
 
     Attributes:
         ids, pieces: CLIP's tokens.
@@ -66,7 +66,7 @@ class TokenReport:
 
 
 def token_report(token: str, tokenizer: Any, text_encoder: Any | None = None, count: int = 8) -> TokenReport:
-    """How CLIP reads a token, and ``count`` rarer ones.
+    """Return how CLIP reads a token, and ``count`` rarer ones.
 
     Args:
         text_encoder: tells, where given, what the token's embedding lies near to.

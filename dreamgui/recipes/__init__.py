@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Any
 
 from dreamgui.config import JOBS, JobConfig
@@ -13,24 +14,30 @@ from dreamgui.workspace import Workspace
 if TYPE_CHECKING:
     from dreamgui.models.manager import Models
 
+_WORKSHOP = ("export", "import", "push", "merge", "extract", "resize", "mix", "tokens", "keep")
 Recipe = Callable[[Any, Workspace, "Models"], Iterator[Event]]
 
 
 def recipe(kind: str) -> Recipe:
-    """The recipe of this kind of job; imported when first asked for, as torch takes seconds."""
-    return getattr(import_module(f"dreamgui.recipes.{kind}"), kind)
+    """The recipe of this kind of job. It is imported when first asked for, as torch takes seconds."""
+    folder = "recipes.workshop" if kind in _WORKSHOP else "recipes"
+    name = f"{kind}_" if iskeyword(kind) else kind
+    return getattr(import_module(f"dreamgui.{folder}.{name}"), name)
 
 
 def bind(
     workspace: Workspace, models: Callable[[], Models]
 ) -> dict[str, Callable[[JobConfig], Iterator[Event]]]:
-    """Every recipe with the workspace and the model manager filled in, the manager built at first use."""
+    """Return all recipes with the workspace and the model manager filled in. The manager is built at first use."""
 
     def bound(kind: str) -> Callable[[JobConfig], Iterator[Event]]:
         def run(config: JobConfig) -> Iterator[Event]:
             # The manager first: while the page's own thread still imports diffusers, a recipe's import of it fails (seen).
             manager = models()
-            return recipe(kind)(config, workspace, manager)
+            try:
+                yield from recipe(kind)(config, workspace, manager)
+            finally:
+                workspace.release_unused()
 
         return run
 

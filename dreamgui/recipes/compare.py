@@ -3,145 +3,181 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from dreamgui.config import CompareJob, TrainJob
-from dreamgui.data.dataset import Dataset
-from dreamgui.data.photos import load_image
-from dreamgui.diffusion.sample import Draw
-from dreamgui.errors import BadPhoto, StopRequested
-from dreamgui.evaluate.compare_report import compare_document
-from dreamgui.evaluate.comparison import Comparison, ModelRow
-from dreamgui.evaluate.drift import CLASS_PICTURES, class_drift
-from dreamgui.evaluate.identity import Likeness
-from dreamgui.evaluate.report import write_report
-from dreamgui.events import Cell, Event, Note, Progress, Saved, Score
-from dreamgui.models.catalog import Catalog
-from dreamgui.recipes.drawing import batches, request
-from dreamgui.recipes.drawn import drawn
+from dreamgui.config import CompareJob
+from dreamgui.data.dataset.opened import opened
+from dreamgui.diffusion.generation import batches, generated, notes_on, request
+from dreamgui.diffusion.sample import ImageRequest
+from dreamgui.errors import StopRequested
+from dreamgui.evaluate.collecting import Collected
+from dreamgui.evaluate.comparison import Comparison
+from dreamgui.evaluate.drift import CLASS_PICTURES
+from dreamgui.evaluate.earlier.reuse import EarlierPictures, weights_sha256
+from dreamgui.evaluate.measures.clip import clip_judge
+from dreamgui.evaluate.measures.scene import bundled_scenes
+from dreamgui.evaluate.measures.sface import SFace, fetched, from_workspace
+from dreamgui.evaluate.model_rows import ModelRow, compared_rows, model_row
+from dreamgui.evaluate.person import person_of
+from dreamgui.evaluate.repeat import read_report
+from dreamgui.evaluate.reports import fonts
+from dreamgui.evaluate.reports.compare_report import compare_document
+from dreamgui.evaluate.reports.plane_report import suggestion_sentences
+from dreamgui.evaluate.reports.report import versions, write_report
+from dreamgui.events import Event, Note, Progress, Saved
+from dreamgui.names import name_notes
+from dreamgui.training.prompts import followed_run
 from dreamgui.workspace import Workspace
 
 if TYPE_CHECKING:
     from dreamgui.models.manager import Models
 
+__all__ = ["compare", "model_row"]
 _BYTES_A_PICTURE = 2_000_000
 
 
 def compare(job: CompareJob, workspace: Workspace, models: Models) -> Generator[Event, None, Comparison]:
-    """Draw prompt i from seed + i through every model, measure likeness, write reports/NAME.
+    """Generate each prompt from each of its seeds through every model, measure the pictures, write reports/NAME.
 
-    Where one of the models was trained, each also draws a few pictures of the class, without the person's
-    token, to see whether the class was kept. When stopped, what was drawn becomes the report.
+    Prompts and dataset that weren't given are those of the first run. The first seeds of all prompts come first. Where
+    one of the models was trained, each also generates a few pictures of the class, without the person's token, to see
+    whether the class was kept. When stopped, what was generated becomes the report. With ``from_`` the settings are
+    those of an earlier report, and the new one says how many pictures are identical; otherwise pictures that an earlier
+    report has with the same weights and settings are taken from there.
 
     Returns:
         What was found (to whoever delegates to this recipe).
 
     Raises:
-        UnknownName: there is no such model or data set.
-        BadInput: a run isn't finished.
+        UnknownName: there is no such model or dataset.
+        BadInput: a run isn't finished, or the earlier report or a CLIP can't be read.
+        BadModelFile: a second recogniser can't be read.
     """
     began = time.monotonic()
-    names = list(dict.fromkeys(job.models))
-    specs = [models.catalog.spec(name, job.lora_scale) for name in names]
-    rows = [model_row(models.catalog, name) for name in names]
+    earlier = read_report(job.from_, job.report, workspace) if job.from_ else None
+    job = earlier.job if earlier else job
+    rows = compared_rows(job, models.catalog)
+    for row in rows:
+        models.catalog.spec(row.known_as)
+    job, notes = followed_run(job.with_preset(), workspace, models.catalog)
     class_prompt = next((row.class_prompt for row in rows if row.class_prompt), "")
-    requests = [request(job, prompt, job.seed + column) for column, prompt in enumerate(job.prompts)]
-    class_count = CLASS_PICTURES if class_prompt else 0
-    class_requests = [request(job, class_prompt, job.seed + number) for number in range(class_count)]
-    total = len(rows) * (len(requests) + len(class_requests))
-    workspace.require_space(total * _BYTES_A_PICTURE)
-    name = workspace.fresh("reports", job.report or time.strftime("compare-%Y%m%d-%H%M%S"))
+    total = len(rows) * (len(job.prompts) * job.seeds + (CLASS_PICTURES if class_prompt else 0))
+    workspace.require_space(total * _BYTES_A_PICTURE, f"A comparison of {total} pictures")
 
-    cells: list[Cell] = []
-    class_cells: list[Cell] = []
-    drift = {}
-
-    def found(stopped: bool = False) -> Comparison:
-        seconds = time.monotonic() - began
-        device = models.status()["device"]
-        return Comparison(
-            job, tuple(rows), tuple(cells), tuple(class_cells), class_prompt, drift, device, seconds, stopped
-        )
-
+    found: Collected | None = None
     stopped = False
     try:
         yield Progress("Comparing", 0, total)
-        person = _person(job, workspace)
-        if person is None:
-            yield Note("No face was found in the data set's pictures, so likeness isn't measured.")
-        for row, spec in zip(rows, specs, strict=True):
-            with models.use(spec) as parts:
-                for batch in batches(parts, requests):
-                    so_far = Progress("Comparing", len(cells) + len(class_cells), total)
-                    images = yield from drawn(parts, batch, so_far)
-                    for asked, image in zip(batch, images, strict=True):
-                        scores = {"likeness": person.score(image)} if person else {}
-                        cells.append(Cell(row.name, asked.prompt, asked.seed, image, scores))
-                        yield cells[-1]
-                        yield Progress("Comparing", len(cells) + len(class_cells), total)
-                pictures: list[Image.Image] = []
-                for batch in batches(parts, class_requests):
-                    so_far = Progress("Comparing", len(cells) + len(class_cells) + len(pictures), total)
-                    pictures += yield from drawn(parts, batch, so_far)
-            if person:
-                drift[row.name] = class_drift(pictures, person)
-            class_cells += _class_cells(row.name, class_requests, pictures, drift)
-            yield Progress("Comparing", len(cells) + len(class_cells), total)
-            yield Score(row.name, found().figures(row.name))
+        for sentence in notes:
+            yield Note(sentence)
+        rows = [replace(row, sha256=weights_sha256(models.catalog, row)) for row in rows]
+        yield from notes_on([*job.prompts, job.negative_prompt], rows[0].base, models.catalog)
+        yield from _missing_letters([*job.prompts, *(row.name for row in rows)])
+        if job.fetch_sface and not job.recogniser:
+            yield from fetched(workspace)
+        second = SFace(job.recogniser) if job.recogniser else from_workspace(workspace)
+        dataset = yield from opened(workspace, job.dataset)
+        person = person_of(dataset, second)
+        clip = clip_judge(job.clip, dataset) if job.clip else None
+        for sentence in person.reference.notes:
+            yield Note(sentence)
+        drawn = all(models.catalog.card(row.base).family == "demo" for row in rows)
+        found = Collected(job, rows, class_prompt, person, earlier, bundled_scenes() if drawn else None, clip)
+        machine = {"device": models.status()["device"], **versions()}
+        before = EarlierPictures(workspace, machine) if job.reuse and not earlier else None
+        for row in found.rows:
+            yield from _row(found, row, models, total, before)
     except StopRequested:
-        if not cells:
+        if found is None or not found.cells:
             raise
         stopped = True
-        yield Note(
-            f"Stopped after {len(cells)} of {len(rows) * len(requests)} pictures; they become the report."
-        )
-    comparison = found(stopped)
-    folder = workspace.place("reports", name)
-    write_report(compare_document(comparison, name), folder)
-    yield Saved("report", name, folder)
+        wanted = len(rows) * len(job.prompts) * job.seeds
+        yield Note(f"Stopped after {len(found.cells)} of {wanted} pictures; they become the report.")
+    comparison = found.comparison(models.status()["device"], time.monotonic() - began, stopped)
+    yield from _written(comparison, workspace)
     return comparison
 
 
-def model_row(catalog: Catalog, name: str) -> ModelRow:
-    """What a report says of the model or run of this name."""
-    if name in catalog.bases():
-        files = (
-            file for file in catalog.folder(name).rglob("*.safetensors") if "controlnet" not in file.parts
+def _row(
+    found: Collected, row: ModelRow, models: Models, total: int, before: EarlierPictures | None
+) -> Generator[Event, None, None]:
+    """All pictures of one row. Those of earlier reports aren't generated again."""
+    job, missing = found.job, []
+    for number in range(job.seeds):
+        for column, prompt in enumerate(job.prompts):
+            asked = _asked(job, row, prompt, job.seed_of(column, number))
+            picture = before.picture(job, row, prompt, asked.seed) if before else None
+            if picture is None:
+                missing.append(asked)
+            else:
+                yield found.add(row.name, prompt, asked.seed, picture, reused=True)
+    count = CLASS_PICTURES if found.class_prompt else 0
+    wanted = [_asked(job, row, found.class_prompt, job.seed + number) for number in range(count)]
+    known = [before.picture(job, row, asked.prompt, asked.seed) if before else None for asked in wanted]
+    pictures = [picture for picture in known if picture is not None]
+    if len(pictures) == count:
+        found.reused += count
+        wanted = []
+    if missing or wanted:
+        new = yield from _generated(found, row, models, total, missing, wanted)
+        pictures = new if wanted else pictures
+    found.finish(row.name, pictures)
+    yield Progress("Comparing", found.count, total)
+    yield from found.news()
+
+
+def _generated(
+    found: Collected,
+    row: ModelRow,
+    models: Models,
+    total: int,
+    missing: Sequence[ImageRequest],
+    of_class: Sequence[ImageRequest],
+) -> Generator[Event, None, list[Image.Image]]:
+    """Generate a row's cells. Return its pictures without the token."""
+    strength = found.job.lora_scale if row.strength is None else row.strength
+    pictures: list[Image.Image] = []
+    with models.use(models.catalog.spec(row.known_as, strength)) as parts:
+        for batch in batches(parts, missing):
+            images = yield from generated(parts, batch, Progress("Comparing", found.count, total))
+            for asked, image in zip(batch, images, strict=True):
+                yield found.add(row.name, asked.prompt, asked.seed, image)
+                yield Progress("Comparing", found.count, total)
+        for batch in batches(parts, of_class):
+            so_far = Progress("Comparing", found.count + len(pictures), total)
+            pictures += yield from generated(parts, batch, so_far)
+    return pictures
+
+
+def _asked(job: CompareJob, row: ModelRow, prompt: str, seed: int) -> ImageRequest:
+    guidance = job.guidance_scale if row.guidance_scale is None else row.guidance_scale
+    scheduler = row.scheduler or job.scheduler
+    return replace(request(job, prompt, seed), scheduler=scheduler, guidance_scale=guidance)
+
+
+def _written(comparison: Comparison, workspace: Workspace) -> Iterator[Event]:
+    """The report on the disk."""
+    wanted = comparison.job.report
+    name = workspace.fresh("reports", wanted or time.strftime("compare-%Y%m%d-%H%M%S"))
+    for sentence in name_notes(wanted, name):
+        yield Note(sentence)
+    for sentence in suggestion_sentences(comparison):
+        yield Note(sentence)
+    for told in (comparison.reused_sentence, comparison.repeated.sentence if comparison.repeated else ""):
+        if told:
+            yield Note(told)
+    folder = workspace.place("reports", name)
+    write_report(compare_document(comparison, name), folder)
+    yield Saved("report", name, folder)
+
+
+def _missing_letters(texts: Sequence[str]) -> Iterator[Note]:
+    if letters := fonts.missing("".join(texts)):
+        yield Note(
+            f"No font on this machine has {letters[:20]!r}: the contact sheet shows boxes in their place. Install "
+            "one that has them, for instance Noto Sans CJK."
         )
-        return ModelRow(name, "base", name, file_bytes=sum(file.stat().st_size for file in files))
-    card = catalog.run(name)
-    return ModelRow(
-        name=name,
-        kind=card.kind,
-        base=card.base,
-        rank=card.rank,
-        alpha=card.alpha,
-        learning_rate=card.learning_rate,
-        steps=card.steps,
-        seconds=card.seconds,
-        file_bytes=card.file_bytes,
-        class_prompt=card.job.get("class_prompt") or TrainJob.model_fields["class_prompt"].default,
-        prior_preservation=bool(card.job.get("prior_preservation")),
-    )
-
-
-def _person(job: CompareJob, workspace: Workspace) -> Likeness | None:
-    """The person in the data set; None where no face is found in it."""
-    dataset = Dataset.load(workspace.find("datasets", job.dataset))
-    try:
-        return Likeness(load_image(path) for path, _ in dataset.images())
-    except BadPhoto:
-        return None
-
-
-def _class_cells(
-    model: str, requests: Sequence[Draw], pictures: Sequence[Image.Image], drift: dict
-) -> list[Cell]:
-    """A model's class pictures as cells; the page's grid doesn't show them, the report does."""
-    measured = drift[model].likeness if model in drift else ()
-    scores = [{"likeness": value} for value in measured] or [{}] * len(pictures)
-    drawn_from = zip(requests, pictures, scores, strict=False)
-    return [Cell(model, request.prompt, request.seed, image, score) for request, image, score in drawn_from]

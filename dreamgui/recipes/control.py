@@ -1,123 +1,177 @@
-"""One picture's edges or pose lead the same drawing through several models."""
+"""A picture's edges or pose guide the same prompt through several models, at one or several strengths."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import Image
 
 from dreamgui.config import ControlJob
-from dreamgui.data.body import detect_body
-from dreamgui.data.crop import square_crop
-from dreamgui.data.faces import detect_faces
-from dreamgui.data.framing import choose_subject
-from dreamgui.data.photos import load_image, shown_name
-from dreamgui.diffusion.hints import canny_map, pose_map, visible_points
-from dreamgui.diffusion.sample import ControlInput
-from dreamgui.errors import BadInput, StopRequested
-from dreamgui.evaluate.control_report import ControlDrawing, control_document
-from dreamgui.evaluate.report import write_report
-from dreamgui.events import Cell, Event, Hint, Note, Progress, Saved
-from dreamgui.recipes.drawing import request
-from dreamgui.recipes.drawn import drawn
+from dreamgui.data.dataset.opened import opened
+from dreamgui.data.faces.identity import Likeness
+from dreamgui.diffusion.control.control_maps import canny_map
+from dreamgui.diffusion.control.guides import Guides, make_guides
+from dreamgui.diffusion.generation import generated, notes_on, request
+from dreamgui.errors import StopRequested
+from dreamgui.evaluate.following import Followed
+from dreamgui.evaluate.reference import reference_of
+from dreamgui.evaluate.reports.control_report import ControlResult, control_document
+from dreamgui.evaluate.reports.report import write_report
+from dreamgui.events import Cell, ControlMap, Event, Note, Progress, Saved, Score
+from dreamgui.models.controlnet.obtain import obtain
+from dreamgui.names import composed, name_notes
+from dreamgui.training.prompts import followed_run
 from dreamgui.workspace import Workspace
 
 if TYPE_CHECKING:
+    from dreamgui.models.catalog.cards import ModelSpec
     from dreamgui.models.manager import Models
 
-_FACE_HEIGHT = 0.35
-_LEAST_POINTS = 4
-_LOOK_PX = 512
 
+def control(job: ControlJob, workspace: Workspace, models: Models) -> Generator[Event, None, ControlResult]:
+    """Take the maps, generate the prompt on them through every model at every strength, write reports/NAME.
 
-def control(job: ControlJob, workspace: Workspace, models: Models) -> Generator[Event, None, ControlDrawing]:
-    """Take the map of a picture, draw the prompt on it through every model, write reports/NAME.
-
-    When stopped, what was drawn becomes the report.
+    A prompt and a dataset that weren't given are those of the first run. Each picture is measured: how closely it
+    follows its map, and its likeness. When stopped, what was generated becomes the report.
 
     Returns:
-        What was drawn (to whoever delegates to this recipe).
+        What was generated (to whoever delegates to this recipe).
 
     Raises:
-        BadPhoto: the picture can't be read.
-        BadInput: nobody is found for a pose, or the picture has no edges.
-        UnknownName: there is no such model.
+        BadPhoto: a control image can't be read.
+        BadInput: a map would be empty: nobody is found for a pose, or a picture has no edges.
+        BadModelFile: a ControlNet's file can't be read or doesn't fit the base model.
+        UnknownName: there is no such model, dataset or ControlNet.
     """
     began = time.monotonic()
-    names = list(dict.fromkeys(job.models))
-    specs = [models.catalog.spec(name, job.lora_scale, controlnet=job.control) for name in names]
-    size_px = models.catalog.card(specs[0].base).size_px
-    yield Progress("Drawing", 0, len(names))
-    photograph = load_image(job.image)
-    box = leading_square(photograph)
-    source = square_crop(photograph, box, size_px)
-    hint = _hint(job, photograph.crop(box), source)
-    yield Hint(job.control, hint)
+    names = list(dict.fromkeys(map(composed, job.models)))
+    controlnets = yield from _controlnets(job, workspace)
+    specs = [_spec(models, name, job, controlnets) for name in names]
+    job, followed = followed_run(job, workspace, models.catalog)
+    total = len(names) * len(job.scales)
+    yield Progress("Generating", 0, total)
+    texts = [job.prompt, job.negative_prompt]
+    yield from notes_on(texts, specs[0].base, models.catalog, job.word_weights)
+    guides = make_guides(job, models.catalog.card(specs[0].base).size_px)
+    for sentence in [*followed, *guides.notes]:
+        yield Note(sentence)
+    for each, mapped in zip(guides.jobs, guides.mapped, strict=True):
+        yield ControlMap(each.control, mapped.map)
+    person = yield from _person(job, workspace)
 
-    name = workspace.fresh("reports", job.report or time.strftime(f"{job.control}-%Y%m%d-%H%M%S"))
-    asked = replace(request(job, job.prompt, job.seed), width_px=size_px, height_px=size_px)
     cells: list[Cell] = []
     stopped = False
     try:
-        for model, spec in zip(names, specs, strict=True):
-            with models.use(spec) as parts:
-                told = Progress("Drawing", len(cells), len(names))
-                [image] = yield from drawn(parts, [asked], told, ControlInput(hint, job.control_scale))
-            cells.append(Cell(model, job.prompt, job.seed, image))
-            yield cells[-1]
-            yield Progress("Drawing", len(cells), len(names))
+        for name, spec in zip(names, specs, strict=True):
+            yield from _generated(job, models, name, spec, guides, person, cells, total)
     except StopRequested:
         if not cells:
             raise
         stopped = True
-        yield Note(f"Stopped after {len(cells)} of {len(names)} models; their drawings become the report.")
-    seconds, device = time.monotonic() - began, models.status()["device"]
-    drawing = ControlDrawing(job, source, hint, tuple(cells), device, seconds, stopped)
-    folder = workspace.place("reports", name)
-    write_report(control_document(drawing, name), folder)
-    yield Saved("report", name, folder)
-    return drawing
+        yield Note(f"Stopped after {len(cells)} of {total} pictures; they become the report.")
+    maps = tuple(mapped.map for mapped in guides.mapped)
+    result = ControlResult(
+        job, guides.source, maps[0], tuple(cells), models.status()["device"], time.monotonic() - began, stopped,
+        maps[1:],
+    )  # fmt: skip
+    yield from _reported(result, workspace)
+    return result
 
 
-def leading_square(image: Image.Image) -> tuple[int, int, int, int]:
-    """The largest square of a picture: x0, y0, x1, y1 in pixels.
-
-    A face, if there is one, stands in its middle column, about a third from its top, as far as that goes.
-    """
-    side = min(image.size)
-    middle_x, middle_y = image.width / 2, image.height / 2
-    if image.width != image.height and (faces := detect_faces(image)):
-        x0, y0, x1, y1 = choose_subject(faces, image.size).box
-        middle_x, middle_y = (x0 + x1) / 2, (y0 + y1) / 2 + side * (0.5 - _FACE_HEIGHT)
-    x = min(max(0, round(middle_x - side / 2)), image.width - side)
-    y = min(max(0, round(middle_y - side / 2)), image.height - side)
-    return x, y, x + side, y + side
+def _controlnets(job: ControlJob, workspace: Workspace) -> Generator[Event, None, list[str]]:
+    """Return the name of each ControlNet: its type, or the path of one that the user names."""
+    found = []
+    for each in (job, *([job.second] if job.second else [])):
+        named = each.control_model.strip()
+        found.append(str((yield from obtain(named, workspace))) if named else each.control)
+    return found
 
 
-def _hint(job: ControlJob, square: Image.Image, source: Image.Image) -> Image.Image:
-    """The map at the size of ``source``, which is ``square`` made smaller; a body is sought in that."""
-    if job.control == "canny":
-        hint = canny_map(source, job.canny_low, job.canny_high)
-        if hint.getbbox() is None:
-            raise BadInput(
-                f"No edges were found in {shown_name(job.image)} with the thresholds {job.canny_low} and "
-                f"{job.canny_high}.",
-                "Lower the thresholds, or choose a picture with more contrast.",
+def _spec(models: Models, name: str, job: ControlJob, controlnets: Sequence[str]) -> ModelSpec:
+    spec = models.catalog.spec(name, job.lora_scale, controlnet=controlnets[0])
+    return replace(spec, more_controlnets=tuple(controlnets[1:]))
+
+
+def _person(job: ControlJob, workspace: Workspace) -> Generator[Event, None, Likeness | None]:
+    """The person of the dataset, or None without a dataset or a face in it."""
+    if not job.dataset:
+        return None
+    reference = reference_of((yield from opened(workspace, job.dataset)))
+    for sentence in reference.notes:
+        yield Note(sentence)
+    return reference.person
+
+
+def _generated(
+    job: ControlJob,
+    models: Models,
+    name: str,
+    spec: ModelSpec,
+    guides: Guides,
+    person: Likeness | None,
+    cells: list[Cell],
+    total: int,
+) -> Generator[Event]:
+    """Generate a model's row of strengths into ``cells``, and measure it."""
+    size_px = guides.source.width
+    asked = replace(request(job, job.prompt, job.seed), width_px=size_px, height_px=size_px)
+    wanted = _wanted(guides)
+    with models.use(spec) as parts:
+        for scale in job.scales:
+            told = Progress("Generating", len(cells), total)
+            [image] = yield from generated(parts, [asked], told, guides.inputs(scale))
+            cells.append(
+                Cell(
+                    name, job.prompt, job.seed, image, {"strength": scale, **_measured(image, wanted, person)}
+                )
             )
-        return hint
-    look_px = max(_LOOK_PX, square.width)
-    points = detect_body(square.resize((look_px, look_px), Image.Resampling.BICUBIC))
-    if points is None or visible_points(points, (look_px, look_px)).sum() < _LEAST_POINTS:
-        raise BadInput(
-            f"No person was found in {shown_name(job.image)}, so there is no pose to take from it.",
-            "Choose a picture that shows one person from the hips up, or use the edges (canny).",
+            yield cells[-1]
+            yield Progress("Generating", len(cells), total)
+    yield Score(name, _row_figures(cells[-len(job.scales) :]))
+
+
+def _wanted(guides: Guides) -> list[Followed]:
+    """Return the measure of each map."""
+    return [
+        Followed(
+            mapped.map,
+            partial(canny_map, low=each.canny_low, high=each.canny_high) if each.control == "canny" else None,
+            mapped.people,
         )
-    return pose_map(_scaled(points, source.width / look_px), source.size)
+        for each, mapped in zip(guides.jobs, guides.mapped, strict=True)
+    ]
 
 
-def _scaled(points: np.ndarray, factor: float) -> np.ndarray:
-    return points * np.array([factor, factor, 1.0])
+def _measured(
+    image: Image.Image, wanted: Sequence[Followed], person: Likeness | None
+) -> dict[str, float | None]:
+    """Figures of a picture. The first map's win over the second's of the same type."""
+    found: dict[str, float | None] = {"likeness": person.score(image)} if person else {}
+    for each in reversed(wanted):
+        found |= each.figures(image)
+    return found
+
+
+def _row_figures(cells: Sequence[Cell]) -> dict[str, float | None]:
+    """A model's figures by name, with the strength behind them where there are several."""
+    return {
+        name if len(cells) == 1 else f"{name} at {cell.scores['strength']:g}": value
+        for cell in cells
+        for name, value in cell.scores.items()
+        if name != "strength"
+    }
+
+
+def _reported(result: ControlResult, workspace: Workspace) -> Generator[Event]:
+    """Write the report."""
+    job = result.job
+    name = workspace.fresh("reports", job.report or time.strftime(f"{job.control}-%Y%m%d-%H%M%S"))
+    for sentence in name_notes(job.report, name):
+        yield Note(sentence)
+    folder = workspace.place("reports", name)
+    write_report(control_document(result, name), folder)
+    yield Saved("report", name, folder)

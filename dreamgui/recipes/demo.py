@@ -19,27 +19,28 @@ from dreamgui.config import (
     ConvertJob,
     CropJob,
     DemoJob,
-    DrawSettings,
+    GenerationSettings,
     JobConfig,
     TrainJob,
 )
-from dreamgui.data.body import detect_body
-from dreamgui.data.dataset import Dataset
-from dreamgui.data.photos import load_image
-from dreamgui.diffusion.hints import visible_points
+from dreamgui.data.dataset.dataset import Dataset
+from dreamgui.data.faces.body import detect_body
+from dreamgui.data.photos.load import load_image
+from dreamgui.diffusion.control.control_image import leading_square
+from dreamgui.diffusion.control.control_maps import visible_points
 from dreamgui.errors import BadInput
 from dreamgui.evaluate.comparison import Comparison
-from dreamgui.evaluate.control_report import ControlDrawing
-from dreamgui.evaluate.demo_report import DemoResult, demo_document
-from dreamgui.evaluate.report import write_report
+from dreamgui.evaluate.reports.control_report import ControlResult
+from dreamgui.evaluate.reports.demo_report import DemoResult, demo_document
+from dreamgui.evaluate.reports.report import write_report
 from dreamgui.events import Event, Note, Saved
-from dreamgui.models.demo_bundle import demo_card, demo_photos
+from dreamgui.jobs.stages import Stages
+from dreamgui.models.sources.demo_bundle import demo_card, demo_photos
 from dreamgui.recipes.class_images import class_images
 from dreamgui.recipes.compare import compare
-from dreamgui.recipes.control import control, leading_square
+from dreamgui.recipes.control import control
 from dreamgui.recipes.convert import convert
 from dreamgui.recipes.crop import crop
-from dreamgui.recipes.stages import Stages
 from dreamgui.recipes.train import train
 from dreamgui.workspace import Workspace
 
@@ -55,13 +56,13 @@ SHORTER = "{}_in_the_demo"
 _INSTANCE_PROMPT = "a photo of sks woman face"
 _QUICK_TRAIN = {"steps": 3, "batch_size": 1, "sample_every": 0, "warmup_steps": 0}
 _QUICK_CLASS = {"class_count": 4}
-_QUICK_DRAW = {"steps": 3}
+_QUICK_GENERATION = {"steps": 3}
 _ARMS = [3, 4, 6, 7]
 _DISK_BYTES = 500_000_000
 
 
 def demo(job: DemoJob, workspace: Workspace, models: Models) -> Generator[Event, None, None]:
-    """Crop, convert, draw class images, train the UNet and three LoRAs, compare, lead by ControlNet, report.
+    """Crop, convert, generate class images, train the UNet and three LoRAs, compare, generate with ControlNet, report.
 
     Settings are those that the bundled model's card recommends.
 
@@ -69,17 +70,17 @@ def demo(job: DemoJob, workspace: Workspace, models: Models) -> Generator[Event,
         BadInput: ``out`` can't take a report.
     """
     out = _report_folder(job.out)
-    workspace.require_space(_DISK_BYTES)
+    workspace.require_space(_DISK_BYTES, "The demo")
     card, photographs = demo_card(), demo_photos()
-    wishes = _Wishes(card.get("recommended", {}), job.quick)
-    trainings = _trainings(job, wishes)
+    recommended = _Recommended(card.get("recommended", {}), job.quick)
+    trainings = _trainings(job, recommended)
     stages = Stages("The whole demo", 4 + len(trainings) + len(CONTROLS))
 
     crop_job = CropJob(
         photos=tuple(photographs),
         dataset="demo",
         size_px=card["size_px"],
-        instance_prompt=wishes.instance_prompt,
+        instance_prompt=recommended.instance_prompt,
     )
     cropping = yield from stages.run("cut the photographs", crop(crop_job, workspace, models))
     dataset = Dataset.load(cropping.path("dataset"))
@@ -89,9 +90,9 @@ def demo(job: DemoJob, workspace: Workspace, models: Models) -> Generator[Event,
     model = converting.name("model")
 
     class_job = ClassImagesJob.model_validate(
-        {**wishes.class_images(), "model": model, "dataset": dataset.folder.name}
+        {**recommended.class_images(), "model": model, "dataset": dataset.folder.name}
     )
-    classing = yield from stages.run("draw class images", class_images(class_job, workspace, models))
+    classing = yield from stages.run("generate class images", class_images(class_job, workspace, models))
 
     runs: dict[str, str] = {}
     for title, settings in trainings.items():
@@ -99,13 +100,16 @@ def demo(job: DemoJob, workspace: Workspace, models: Models) -> Generator[Event,
         training = yield from stages.run(title, train(train_job, workspace, models))
         runs[training.name("run")] = title
 
-    draw_settings = {**wishes.of("draw", DrawSettings, _QUICK_DRAW), "seed": job.seed}
+    generation_settings = {
+        **recommended.of("generate", GenerationSettings, _QUICK_GENERATION),
+        "seed": job.seed,
+    }
     compare_job = CompareJob.model_validate(
         {
-            **draw_settings,
+            **generation_settings,
             "models": (model, *runs),
             "prompts": [
-                prompt.replace(_INSTANCE_PROMPT, wishes.instance_prompt) for prompt in COMPARE_PROMPTS
+                prompt.replace(_INSTANCE_PROMPT, recommended.instance_prompt) for prompt in COMPARE_PROMPTS
             ],
             "dataset": dataset.folder.name,
             "report": "demo",
@@ -114,25 +118,26 @@ def demo(job: DemoJob, workspace: Workspace, models: Models) -> Generator[Event,
     comparing = yield from stages.run("compare", compare(compare_job, workspace, models))
     comparison: Comparison = comparing.result
 
-    drawings: list[ControlDrawing] = []
+    control_results: list[ControlResult] = []
     leaders = _leaders(dataset, photographs)
     best = [row.name for row in (comparison.best("unet"), comparison.best("lora")) if row]
     for kind in CONTROLS:
         control_job = ControlJob.model_validate(
             {
-                **draw_settings,
+                **generation_settings,
                 "image": leaders[kind],
                 "control": kind,
+                "fit": "crop",
                 "prompt": compare_job.prompts[0],
                 "models": (model, *best),
                 "report": f"demo-{kind}",
             }
         )
         try:
-            drawing = yield from stages.run(f"ControlNet: {kind}", control(control_job, workspace, models))
-            drawings.append(drawing.result)
+            generation = yield from stages.run(f"ControlNet: {kind}", control(control_job, workspace, models))
+            control_results.append(generation.result)
         except BadInput as error:
-            yield Note(f"The report has no {kind} drawing: {error}")
+            yield Note(f"The report has no {kind} picture: {error}")
 
     result = DemoResult(
         quick=job.quick,
@@ -143,7 +148,7 @@ def demo(job: DemoJob, workspace: Workspace, models: Models) -> Generator[Event,
         photographs=len(photographs),
         class_pictures=len(classing.result),
         comparison=comparison,
-        drawings=drawings,
+        control_results=control_results,
         losses={run: stages.losses[title] for run, title in runs.items()},
         seconds=stages.seconds,
     )
@@ -170,8 +175,8 @@ def _report_folder(out: Path) -> Path:
     return out
 
 
-class _Wishes:
-    """What the card recommends, by use; in a quick demo a few steps of it."""
+class _Recommended:
+    """Recommendations of the model card, by use, in a quick demo a few steps of it."""
 
     def __init__(self, recommended: Mapping[str, Mapping[str, Any]], quick: bool) -> None:
         self.recommended = recommended
@@ -180,29 +185,29 @@ class _Wishes:
 
     def of(self, use: str, job: type[JobConfig], quick: Mapping[str, Any]) -> dict[str, Any]:
         """Settings for this use, as far as the job has such fields."""
-        wanted = {**self.recommended.get(use, {}), **(quick if self.quick else {})}
-        return {name: value for name, value in wanted.items() if name in job.model_fields}
+        recommended = {**self.recommended.get(use, {}), **(quick if self.quick else {})}
+        return {name: value for name, value in recommended.items() if name in job.model_fields}
 
     def class_images(self) -> dict[str, Any]:
-        """Settings of the class images that a training has too: with others it would draw its own."""
+        """Settings of the class images that a training has too: with others it would generate its own."""
         return self.of("class_images", TrainJob, _QUICK_CLASS)
 
 
-def _trainings(job: DemoJob, wishes: _Wishes) -> dict[str, dict[str, Any]]:
-    """Fields of each TrainJob by the title of its stage, without model and data set."""
-    shared = {**wishes.class_images(), "instance_prompt": wishes.instance_prompt, "seed": job.seed}
+def _trainings(job: DemoJob, recommended: _Recommended) -> dict[str, dict[str, Any]]:
+    """Fields of each TrainJob by the title of its stage, without model and dataset."""
+    shared = {**recommended.class_images(), "instance_prompt": recommended.instance_prompt, "seed": job.seed}
     unet, lora = (
         {
-            **wishes.of(method, TrainJob, {}),
-            **wishes.of(SHORTER.format(method), TrainJob, _QUICK_TRAIN),
+            **recommended.of(method, TrainJob, {}),
+            **recommended.of(SHORTER.format(method), TrainJob, _QUICK_TRAIN),
             **shared,
             "method": method,
         }
         for method in ("unet", "lora")
     )
     trainings = {"train the full UNet": {**unet, "run": "demo-unet"}}
-    if WITHOUT_PRIOR in wishes.recommended:
-        other = wishes.of(WITHOUT_PRIOR, TrainJob, _QUICK_TRAIN)
+    if WITHOUT_PRIOR in recommended.recommended:
+        other = recommended.of(WITHOUT_PRIOR, TrainJob, _QUICK_TRAIN)
         run = {"run": "demo-unet-no-prior", "prior_preservation": False}
         trainings["train the full UNet without prior preservation"] = {**unet, **other, **run}
     for rank in RANKS:
@@ -211,7 +216,7 @@ def _trainings(job: DemoJob, wishes: _Wishes) -> dict[str, dict[str, Any]]:
 
 
 def _leaders(dataset: Dataset, photographs: Sequence[Path]) -> dict[ControlKind, Path]:
-    """Which photograph leads: by its edges a close-up, by its pose the one whose arms are seen best."""
+    """Return which photograph leads: by its edges a close-up, by its pose the one whose arms are seen best."""
     files = {file.name: file for file in photographs}
     entries = [entry for entry in dataset.entries if not entry.dropped]
     close = next((entry for entry in entries if entry.framing == "close-up"), entries[0])
@@ -221,7 +226,7 @@ def _leaders(dataset: Dataset, photographs: Sequence[Path]) -> dict[ControlKind,
 
 
 def _arms_seen(image: Image.Image) -> int:
-    """How many elbows and wrists are seen in the square that would lead a drawing."""
+    """Return how many elbows and wrists are seen in the square that would be the control image."""
     square = image.crop(leading_square(image))
     body = detect_body(square)
     return 0 if body is None else int(np.count_nonzero(visible_points(body, square.size)[_ARMS]))

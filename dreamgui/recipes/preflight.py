@@ -11,21 +11,23 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from dreamgui.config import PreflightJob
-from dreamgui.data.dataset import Dataset
-from dreamgui.diffusion.batches import Batch
-from dreamgui.diffusion.compiler import compiled
-from dreamgui.diffusion.graph import FastStep
-from dreamgui.diffusion.sample import Draw
+from dreamgui.data.dataset.opened import opened
+from dreamgui.diffusion.generation import generated
+from dreamgui.diffusion.sample import ImageRequest
 from dreamgui.diffusion.text import encode_prompts, tokenize
 from dreamgui.errors import NotEnoughMemory
 from dreamgui.events import Event, Note, Progress, Score
-from dreamgui.models.catalog import UNET_FILE
-from dreamgui.recipes.drawn import drawn
-from dreamgui.recipes.launch import require_shareable
-from dreamgui.recipes.lessons import photographs
-from dreamgui.recipes.stepping import make_step
-from dreamgui.recipes.tiers import fitted
-from dreamgui.recipes.train import SAMPLE_STEPS, lora_settings, smaller
+from dreamgui.models.catalog.catalog import UNET_FILE
+from dreamgui.sizes import file_size, memory_size
+from dreamgui.training.memory.advice import smaller
+from dreamgui.training.memory.tiers import fitted
+from dreamgui.training.parallel.launch import require_shareable
+from dreamgui.training.settings import settled
+from dreamgui.training.steps.batches import Batch
+from dreamgui.training.steps.compiler import compiled
+from dreamgui.training.steps.graph import FastStep
+from dreamgui.training.steps.make_step import lora_settings, make_step
+from dreamgui.training.training_data import photographs
 from dreamgui.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -41,7 +43,7 @@ CHECKPOINT_TIMES = 6
 
 @dataclass(frozen=True)
 class Measured:
-    """What was found: seconds a step and a drawn picture, peak memory and disk in bytes (None: not told)."""
+    """Measurements: seconds a step and a generated picture, peak memory and disk in bytes (None: not told)."""
 
     step_seconds: float
     picture_seconds: float
@@ -53,22 +55,25 @@ class Measured:
 
 
 def preflight(job: PreflightJob, workspace: Workspace, models: Models) -> Iterator[Event]:
-    """Load everything as a training does, take a few steps at a rate of 0 on noise, draw one picture.
+    """Load everything as a training does, take a few steps at a rate of 0 on noise, generate one picture.
 
     Nothing is kept. What a training would refuse is refused here with the same sentence. Where GPUs split the
     weights, what it needs is told by estimate.
 
     Raises:
-        UnknownName, NotEnoughPhotos, BadInput: as :func:`dreamgui.recipes.train.train`.
+        UnknownName, AlreadyRunning, NotEnoughPhotos, BadInput: as :func:`dreamgui.recipes.train.train`.
         NotEnoughMemory: it doesn't fit; the message names the setting that helps most.
     """
+    job, notes = settled(job, workspace, models.catalog)
+    for sentence in notes:
+        yield Note(sentence)
     models.catalog.card(job.model)
-    material = photographs(Dataset.load(workspace.find("datasets", job.dataset)), job)
+    training_images = photographs((yield from opened(workspace, job.dataset)), job)
     choice = fitted(job, models)
     assert isinstance(choice.job, PreflightJob)
     job = choice.job
-    if choice.told:
-        yield Note(choice.told)
+    if choice.sentence:
+        yield Note(choice.sentence)
     if job.shard:
         yield from _estimated(job, choice.need_bytes, workspace, models)
         return
@@ -80,25 +85,25 @@ def preflight(job: PreflightJob, workspace: Workspace, models: Models) -> Iterat
     except NotEnoughMemory as error:
         raise NotEnoughMemory(error.what, smaller(job, choice.tighter)) from None
     disk_bytes = found.file_bytes + (job.keep_checkpoints + 2) * found.checkpoint_bytes
-    workspace.require_space(disk_bytes)
-    class_count = (job.class_count or 10 * len(material.instance)) if job.prior_preservation else 0
-    for sentence in _told(job, found, class_count, disk_bytes):
+    workspace.require_space(disk_bytes, "The training, with its checkpoints,")
+    class_count = (job.class_count or 10 * len(training_images.instance)) if job.prior_preservation else 0
+    for sentence in _sentences(job, found, class_count, disk_bytes):
         yield Note(sentence)
     yield Score("preflight", _figures(job, found, class_count, disk_bytes))
 
 
 def _estimated(job: PreflightJob, need_bytes: int, workspace: Workspace, models: Models) -> Iterator[Event]:
-    """What is known of a training whose weights are split: this process alone can't take a step of it."""
+    """Yield estimates for a training whose weights are split: this process alone can't take a step of it."""
     require_shareable(job, models.device)
     file_bytes = (models.catalog.folder(job.model) / UNET_FILE).stat().st_size
     disk_bytes = file_bytes * (1 + (job.keep_checkpoints + 2) * CHECKPOINT_TIMES)
-    workspace.require_space(disk_bytes)
+    workspace.require_space(disk_bytes, "The training, with its checkpoints,")
     yield Note(
-        f"Split over {job.processes} GPUs, a step needs about {need_bytes / 1e9:.1f} GB of each, by estimate: it isn't "
+        f"Split over {job.processes} GPUs, a step needs about {memory_size(need_bytes)} of each, by estimate: it isn't "
         "tried here, as it takes all of them."
     )
     yield Note(
-        f"On the disk: {file_bytes / 1e6:.1f} MB for the run, up to {disk_bytes / 1e6:.0f} MB with checkpoints."
+        f"On the disk: {file_size(file_bytes)} for the run, up to {file_size(disk_bytes)} with checkpoints."
     )
     yield Score("preflight", {"memory_bytes": need_bytes, "disk_bytes": disk_bytes})
 
@@ -107,8 +112,8 @@ def _measured(
     job: PreflightJob, parts: Parts, models: Models, cache: Path
 ) -> Generator[Event, None, Measured]:
     training = make_step(job, parts)
-    batch = _noise(job, parts)
-    parts.companions.rest()
+    batch = _noise(job, parts, training.schedule.steps)
+    parts.offloadable.offload()
     for sentence in compiled(training, batch, cache) if job.compile else ():
         yield Note(sentence)
     fast = FastStep(training)
@@ -122,9 +127,9 @@ def _measured(
         seconds.append(time.perf_counter() - began)
         yield Progress(LABEL, number + 1, STEPS + 1)
     began = time.perf_counter()
-    with parts.companions.awake():
-        yield from drawn(
-            parts, [Draw(job.class_prompt, steps=SAMPLE_STEPS)], Progress(LABEL, STEPS, STEPS + 1)
+    with parts.offloadable.resident():
+        yield from generated(
+            parts, [ImageRequest(job.class_prompt, steps=job.sample_steps)], Progress(LABEL, STEPS, STEPS + 1)
         )
     picture = time.perf_counter() - began
     status = models.status()
@@ -141,7 +146,7 @@ def _measured(
     )
 
 
-def _noise(job: PreflightJob, parts: Parts) -> Batch:
+def _noise(job: PreflightJob, parts: Parts, timestep_count: int) -> Batch:
     """A batch of the right shape: as many pictures as a step will have."""
     size = job.batch_size * job.accumulate
     count = 2 * size if job.prior_preservation else size
@@ -151,7 +156,7 @@ def _noise(job: PreflightJob, parts: Parts) -> Batch:
     tokens = tokenize(parts.tokenizer, job.instance_prompt).to(parts.device).expand(count, -1).contiguous()
     chance = torch.Generator().manual_seed(0)
     latents, noise = torch.randn(2, count, 4, side, side, generator=chance).to(parts.device)
-    timesteps = torch.randint(0, 1000, (count,), generator=chance).to(parts.device)
+    timesteps = torch.randint(0, timestep_count, (count,), generator=chance).to(parts.device)
     return Batch(latents, noise, timesteps, embedded, size, tokens if job.train_text_encoder else None)
 
 
@@ -160,25 +165,25 @@ def _config(module: Any) -> Any:
 
 
 def _seconds(job: PreflightJob, found: Measured, class_count: int) -> dict[str, float]:
-    """How long each part will take, at most: class images that are there already aren't drawn again."""
+    """Return how long each part will take, at most: class images that are there already aren't generated again."""
     samples = len(job.sample_prompts) * (job.steps // job.sample_every + 1) if job.sample_every else 0
     return {
         "steps": job.steps * found.step_seconds,
-        "class images": class_count * found.picture_seconds * job.class_steps / SAMPLE_STEPS,
+        "class images": class_count * found.picture_seconds * job.class_steps / job.sample_steps,
         "samples": samples * found.picture_seconds,
     }
 
 
-def _told(job: PreflightJob, found: Measured, class_count: int, disk_bytes: int) -> Iterator[str]:
+def _sentences(job: PreflightJob, found: Measured, class_count: int, disk_bytes: int) -> Iterator[str]:
     times = _seconds(job, found, class_count)
     parts = ", ".join(f"{name} {_duration(value)}" for name, value in times.items() if value)
     yield f"It fits. {job.steps} steps of {found.step_seconds:.2f} s: about {_duration(sum(times.values()))} ({parts})."
     if found.memory_bytes is not None and found.memory_total_bytes:
         yield (
-            f"Memory at its peak: {found.memory_bytes / 2**30:.1f} GiB of {found.memory_total_bytes / 2**30:.1f} GiB."
+            f"Memory at its peak: {memory_size(found.memory_bytes)} of {memory_size(found.memory_total_bytes)}."
         )
     yield (
-        f"On the disk: {found.file_bytes / 1e6:.1f} MB for the run, up to {disk_bytes / 1e6:.0f} MB with checkpoints."
+        f"On the disk: {file_size(found.file_bytes)} for the run, up to {file_size(disk_bytes)} with checkpoints."
     )
     yield f"It computes in {found.precision} with the optimizer {job.optimizer!r}, at a rate of {job.effective_learning_rate:g}."
 

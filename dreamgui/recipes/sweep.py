@@ -4,37 +4,45 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
 from dreamgui.config import SweepJob, TrainJob
-from dreamgui.data.dataset import Dataset
-from dreamgui.data.photos import load_image
-from dreamgui.diffusion.sample import Draw
-from dreamgui.errors import BadPhoto, DreamError, StopRequested
-from dreamgui.evaluate.identity import Likeness
-from dreamgui.evaluate.report import write_report
-from dreamgui.evaluate.sweep_report import SweepRow, sweep_document
+from dreamgui.data.dataset.opened import opened
+from dreamgui.data.faces.identity import Likeness
+from dreamgui.data.photos.load import load_image
+from dreamgui.diffusion.generation import generated, notes_on
+from dreamgui.diffusion.sample import ImageRequest
+from dreamgui.errors import DreamError, StopRequested
+from dreamgui.evaluate.reference import reference_of
+from dreamgui.evaluate.reports.report import write_report
+from dreamgui.evaluate.reports.sweep_report import SweepRow, sweep_document
 from dreamgui.events import Begun, Event, Note, Progress, Saved, Score
-from dreamgui.models.cards import RunCard
-from dreamgui.models.catalog import Catalog
-from dreamgui.recipes.drawn import drawn
-from dreamgui.recipes.stages import Stages
-from dreamgui.recipes.sweep_queue import SweepQueue
+from dreamgui.jobs.stages import Stages
+from dreamgui.models.catalog.cards import RunCard
+from dreamgui.models.catalog.catalog import Catalog
+from dreamgui.names import name_notes, numbered_names, safe_name
 from dreamgui.recipes.train import train
-from dreamgui.workspace import Workspace, safe_name
+from dreamgui.training.prompts import with_prompts
+from dreamgui.training.settings import begun_with
+from dreamgui.training.sweep_queue import SweepQueue
+from dreamgui.workspace import Workspace, read_json, write_json
 
 if TYPE_CHECKING:
     from dreamgui.models.manager import Models
 
-DRAW_STEPS = 20
+PICTURE_STEPS = 20
 SKIPPED = "skipped"
+SETTINGS = "sweep.json"
+MOST_RUNS = 100
+"""So many names with numbers behind them are looked through for a run or sweep that was begun before."""
 
 
 def sweep(job: SweepJob, workspace: Workspace, models: Models) -> Generator[Event, None, list[SweepRow]]:
-    """Train every point of the grid with the same data order and seed; each becomes a run of its own.
+    """Train every point of the grid with the same data order and seed. Each becomes a run of its own.
 
     A point that is finished already is left as it is, one that was broken off goes on, and one that fails is
     named while the others go on. The report in reports/NAME grows with every point. The order, and what is
@@ -44,14 +52,21 @@ def sweep(job: SweepJob, workspace: Workspace, models: Models) -> Generator[Even
         What was found (to whoever delegates to this recipe).
 
     Raises:
-        UnknownName: there is no such base or data set.
+        UnknownName: there is no such base or dataset.
         DreamError: the last failure, where every point has failed.
     """
     models.catalog.card(job.model)
-    person = _person(Dataset.load(workspace.find("datasets", job.dataset)))
-    if person is None:
-        yield Note("No face was found in the data set's pictures, so likeness isn't measured.")
-    name = safe_name(job.report or _usual_name(job))
+    dataset = yield from opened(workspace, job.dataset)
+    reference = reference_of(dataset)
+    for sentence in reference.notes:
+        yield Note(sentence)
+    name = _report_name(job, workspace)
+    for sentence in name_notes(job.report, name):
+        yield Note(sentence)
+    job, notes = with_prompts(job, dataset.instance_prompt)
+    for sentence in notes:
+        yield Note(sentence)
+    yield from notes_on(job.prompts, job.model, models.catalog)
     folder, points = workspace.place("reports", name), {point.run: point for point in plan(job, name)}
     stages, rows, failures = Stages("Sweep", len(points)), [], []
     queue = SweepQueue(folder)
@@ -67,7 +82,7 @@ def sweep(job: SweepJob, workspace: Workspace, models: Models) -> Generator[Even
                 yield Note(f"{run} was skipped.")
                 continue
             card = models.catalog.run(_run_of(point, models.catalog).name)
-            row = yield from _measured(job, card, person, folder, models)
+            row = yield from _measured(job, card, reference.person, folder, models)
             queue.mark(run, "done")
         except StopRequested:
             queue.mark(run, "waiting")
@@ -82,7 +97,8 @@ def sweep(job: SweepJob, workspace: Workspace, models: Models) -> Generator[Even
             row = SweepRow(point.run, _rank(point), point.effective_learning_rate, failed=str(failure))
         rows = [other for other in rows if other.run != row.run] + [row]
         yield Score(row.run, row.figures)
-        write_report(sweep_document(job, name, rows, len(points), models.status()["device"]), folder)
+        device = models.status()["device"]
+        write_report(sweep_document(job, name, rows, len(points), reference, device), folder)
     yield Saved("report", name, folder)
     if failures and all(row.failed for row in rows):
         raise failures[-1]
@@ -90,28 +106,30 @@ def sweep(job: SweepJob, workspace: Workspace, models: Models) -> Generator[Even
 
 
 def plan(job: SweepJob, name: str) -> list[TrainJob]:
-    """The trainings of a sweep: ranks by learning rates, then the UNet; they differ in nothing else."""
+    """The trainings of a sweep: ranks by learning rates, then the UNet. They differ in nothing else."""
     shared = {field: getattr(job, field) for field in SweepJob.model_fields if field in TrainJob.model_fields}
     # There is too little of a LoRA to be split.
     lora: dict[str, Any] = {**shared, "method": "lora", "shard": False}
     points = [
-        TrainJob(**lora, rank=rank, learning_rate=rate, run=f"{name}-r{rank}-lr{rate:g}")
+        TrainJob(**lora, rank=rank, learning_rate=rate, run=safe_name(name, f"-r{rank}-lr{rate:g}"))
         for rank in job.ranks
         for rate in job.learning_rates
     ]
     if job.with_unet:
-        unet = TrainJob(**shared, method="unet", learning_rate=job.unet_learning_rate, run=f"{name}-unet")
+        unet = TrainJob(
+            **shared, method="unet", learning_rate=job.unet_learning_rate, run=safe_name(name, "-unet")
+        )
         points.append(unet)
     return points
 
 
 def _skippable(training: Generator[Event, None, None], queue: SweepQueue) -> Generator[Event, None, str]:
-    """A training that stops, and keeps what it has learnt, when the queue says that it is to be skipped."""
+    """A training that stops, and keeps what it has trained, when the queue says that it is to be skipped."""
     skipped = False
     try:
         event = next(training)
         while True:
-            if not skipped and queue.skip_wished():
+            if not skipped and queue.skip_requested():
                 skipped = True
                 event = training.throw(StopRequested())
             try:
@@ -134,15 +152,19 @@ def _trained(point: TrainJob, workspace: Workspace, models: Models) -> Generator
     if card and card.finished and card.steps >= point.steps:
         yield Note(f"{card.name} is there already, after {card.steps} steps.")
         return
-    run, resume = (card.name, True) if card else (workspace.fresh("runs", point.run), False)
+    run, resume = (card.name, True) if card else (point.run, False)
     yield from train(point.model_copy(update={"run": run, "resume": resume}), workspace, models)
 
 
 def _run_of(point: TrainJob, catalog: Catalog) -> RunCard | None:
     """The run that was begun with exactly this point's settings, whatever number its name has got."""
     for card in catalog.runs():
-        same_name = card.name == point.run or card.name.startswith(f"{point.run}-")
-        if same_name and TrainJob.model_validate(card.job) == point.model_copy(update={"run": card.name}):
+        if card.name not in islice(numbered_names(point.run), MOST_RUNS):
+            continue
+        # A number of class images that was left open is filled in on the card.
+        begun = begun_with(card)
+        open_count = {} if point.class_count else {"class_count": begun.class_count}
+        if begun == point.model_copy(update={"run": card.name, **open_count}):
             return card
     return None
 
@@ -150,15 +172,17 @@ def _run_of(point: TrainJob, catalog: Catalog) -> RunCard | None:
 def _measured(
     job: SweepJob, card: RunCard, person: Likeness | None, folder: Path, models: Models
 ) -> Generator[Event, None, SweepRow]:
-    """A finished run's figures, and its pictures; those drawn before are read again."""
+    """A finished run's figures, and its pictures. Those generated before are read again."""
     paths = [f"images/{card.name}-{number}.png" for number in range(len(job.prompts))]
-    requests = [Draw(prompt, seed=job.seed + n, steps=DRAW_STEPS) for n, prompt in enumerate(job.prompts)]
+    requests = [
+        ImageRequest(prompt, seed=job.seed + n, steps=PICTURE_STEPS) for n, prompt in enumerate(job.prompts)
+    ]
     if all((folder / path).is_file() for path in paths):
         images = [load_image(folder / path) for path in paths]
     elif requests:
-        progress = Progress(f"Drawing with {card.name}", 0, len(requests))
+        progress = Progress(f"Generating with {card.name}", 0, len(requests))
         with models.use(models.catalog.spec(card.name)) as parts:
-            images = yield from drawn(parts, requests, progress)
+            images = yield from generated(parts, requests, progress)
     else:
         images = []
     return _row(card, dict(zip(paths, images, strict=True)), person)
@@ -185,12 +209,22 @@ def _rank(point: TrainJob) -> int | None:
     return point.rank if point.method == "lora" else None
 
 
-def _person(dataset: Dataset) -> Likeness | None:
-    """The person in the data set, from held-out photographs where there are some; None without a face."""
-    try:
-        return Likeness(load_image(path) for path, _ in dataset.held_out() or dataset.images())
-    except BadPhoto:
-        return None
+def _report_name(job: SweepJob, workspace: Workspace) -> str:
+    """The name of the same sweep that was begun before, else a fresh one: no other report is written over."""
+    wanted = job.report or _usual_name(job)
+    for name in islice(numbered_names(safe_name(wanted)), MOST_RUNS):
+        if _is_begun(job, name, workspace.place("reports", name)):
+            return name
+    name = workspace.fresh("reports", wanted)
+    write_json(workspace.place("reports", name) / SETTINGS, job.model_dump(mode="json"))
+    return name
+
+
+def _is_begun(job: SweepJob, name: str, folder: Path) -> bool:
+    """Return whether this sweep was begun in this folder. Earlier versions kept the names of its runs only."""
+    if (folder / SETTINGS).is_file():
+        return SweepJob.model_validate(read_json(folder / SETTINGS)) == job
+    return {point.run for point in SweepQueue(folder).points()} == {point.run for point in plan(job, name)}
 
 
 def _usual_name(job: SweepJob) -> str:

@@ -1,4 +1,4 @@
-"""How the page looks: system fonts (nothing is loaded from the network), warm greys, one accent colour."""
+"""Look of the page: system fonts (nothing is loaded from the network), warm greys, one accent colour."""
 
 from __future__ import annotations
 
@@ -32,16 +32,17 @@ FONTS = (
     "sans-serif",
 )
 MONO_FONTS = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "Liberation Mono", "monospace")
-_CSS = Path(__file__).with_name("style.css")
+_CSS, _SCRIPT = (Path(__file__).with_name(name) for name in ("style.css", "page.js"))
 
 
 def head() -> str:
-    """What goes into the page's head: our styles."""
-    return f"<style>{_CSS.read_text(encoding='utf-8')}</style>"
+    """Return styles and script for the page's head."""
+    style, script = (path.read_text(encoding="utf-8") for path in (_CSS, _SCRIPT))
+    return f"<style>{style}</style><script>{script}</script>"
 
 
 def theme() -> Base:
-    """Gradio's plain theme in our colours."""
+    """Return gradio's plain theme in our colours."""
     base = Base(
         primary_hue=PINE,
         secondary_hue=PINE,

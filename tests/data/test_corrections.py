@@ -14,9 +14,9 @@ import pytest
 from PIL import Image
 
 from dreamgui.data.crop import cut, take_in
-from dreamgui.data.dataset import Dataset
+from dreamgui.data.dataset.dataset import Dataset
+from dreamgui.data.dataset.store import Store
 from dreamgui.data.framing import fit, placements
-from dreamgui.data.store import Store
 from dreamgui.errors import BadPhoto, OutOfRange
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def made(astronaut: Path, hopper: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with a data set of three crops from a photograph of two people."""
+    """A workspace with a dataset of three crops from a photograph of two people."""
     home = tmp_path_factory.mktemp("home")
     canvas = Image.new("RGB", (1600, 1200), (90, 120, 90))
     canvas.paste(Image.open(astronaut).convert("RGB"), (300, 100))
@@ -211,8 +211,8 @@ def test_killed_at_any_write_crop_and_sheet_stay_one(dataset: Dataset, writes: i
     """A change in another process, which ends itself at its n-th write: then all is old or all new."""
     old = dataset.entries[0]
     code = (
-        "import os, sys; from pathlib import Path; import dreamgui.data.store as store\n"
-        "from dreamgui.data.dataset import Dataset\n"
+        "import os, sys; from pathlib import Path; import dreamgui.data.dataset.store as store\n"
+        "from dreamgui.data.dataset.dataset import Dataset\n"
         f"dataset = Dataset.load(Path({str(dataset.folder)!r}))\n"
         f"left, write = [{writes}], store.write_atomic\n"
         "def dying(path, data):\n"

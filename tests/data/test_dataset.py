@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from dreamgui.data.crop import cut, take_in
-from dreamgui.data.dataset import Dataset
+from dreamgui.data.dataset.dataset import Dataset
 from dreamgui.data.framing import placements
 from dreamgui.errors import BadPhoto, Damaged, OutOfRange, UnknownName
 

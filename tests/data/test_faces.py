@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dreamgui.data.body import POINTS, detect_body
-from dreamgui.data.faces import Face, detect_faces, merge
-from dreamgui.data.photos import load_image
+from dreamgui.assets import asset
+from dreamgui.data.faces.body import POINTS, detect_bodies, detect_body
+from dreamgui.data.faces.detect import Face, detect_faces, merge
+from dreamgui.data.photos.load import load_image
 
 
 def middle_inside(face: Face, box: tuple[float, float, float, float]) -> bool:
@@ -105,11 +106,26 @@ def test_a_body_in_pictures_that_are_not_square(astronaut: Path, hopper: Path) -
         assert np.abs(found - face.landmarks[:3]).max() < 0.2 * face.size_px
 
 
+def test_a_body_whose_hips_lie_outside_is_found_by_its_face() -> None:
+    """mediapipe alone finds nobody in this one; in the other it finds a body upside down only, which doesn't count."""
+    image = load_image(asset("demo") / "photos" / "IMG_0478.jpg")
+    assert detect_body(image) is None
+    [body] = detect_bodies(image)
+    [face] = detect_faces(image)
+    assert (body[:, 2] >= 0.5).sum() >= 8
+    found = body[[POINTS.index(point) for point in ("right eye", "left eye", "nose")], :2]
+    assert np.abs(found - face.landmarks[:3]).max() < 0.2 * face.size_px
+    assert body[POINTS.index("right shoulder")][0] < body[POINTS.index("left shoulder")][0]
+    outside = ((body[:, :2] < 0) | (body[:, :2] >= image.size)).any(axis=1)
+    assert not body[outside, 2].any()
+    assert detect_bodies(load_image(asset("demo") / "photos" / "IMG_0431.jpg")) == []
+
+
 def test_mediapipe_is_late_and_quiet(astronaut: Path) -> None:
     """A fresh process: nothing is imported before it is needed, only our own lines reach stderr."""
     code = (
-        "import sys; from pathlib import Path; from dreamgui.data.body import detect_body;"
-        "from dreamgui.data.faces import detect_faces; from dreamgui.data.photos import load_image;"
+        "import sys; from pathlib import Path; from dreamgui.data.faces.body import detect_body;"
+        "from dreamgui.data.faces.detect import detect_faces; from dreamgui.data.photos.load import load_image;"
         "assert 'mediapipe' not in sys.modules and 'cv2' not in sys.modules;"
         f"image = load_image(Path({str(astronaut)!r}));"
         "print(len(detect_faces(image)), file=sys.stderr);"

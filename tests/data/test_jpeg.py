@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dreamgui.data.jpeg import without_metadata
-from dreamgui.data.photos import load_image, load_square, load_view, read_header
+from dreamgui.data.crop import take_in
+from dreamgui.data.photos.jpeg import without_metadata
+from dreamgui.data.photos.load import load_image, load_square, load_view, read_header
 from dreamgui.errors import BadPhoto
 
 TURNS = {
@@ -130,3 +131,15 @@ def test_heic_photographs_are_read_upright(upright: Image.Image, tmp_path: Path,
     image = load_image(tmp_path / "a.heic")
     assert image.size == upright.size and not image.info and not dict(image.getexif())
     assert np.abs(np.asarray(image).astype(int) - np.asarray(upright)).mean() < 6
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("percent", [30, 50, 70, 95])
+def test_a_photograph_that_breaks_off_is_refused_and_leaves_nothing(
+    astronaut: Path, tmp_path: Path, percent: int, progressive: bool
+) -> None:
+    data = written(load_image(astronaut), quality=90, progressive=progressive)
+    (tmp_path / "cut.jpg").write_bytes(data[: len(data) * percent // 100])
+    with pytest.raises(BadPhoto, match=r"cut\.jpg can't be read.*truncated"):
+        take_in(tmp_path / "cut.jpg", tmp_path / "uploads", 1, 0.5)
+    assert not list((tmp_path / "uploads").iterdir())

@@ -7,12 +7,12 @@ import pytest
 from PIL import Image, ImageEnhance, ImageFilter
 
 from dreamgui.config import Framing
-from dreamgui.data.coverage import cover
-from dreamgui.data.entry import Entry
-from dreamgui.data.faces import detect_faces
-from dreamgui.data.photos import load_image
+from dreamgui.data.dataset.coverage import cover
+from dreamgui.data.dataset.entry import Entry
+from dreamgui.data.faces.detect import detect_faces
+from dreamgui.data.photos.load import load_image
+from dreamgui.data.photos.near_duplicates import find_near_duplicates, perceptual_hash
 from dreamgui.data.quality import Light, Quality, Turn, measure, turn_of
-from dreamgui.data.twins import find_twins, perceptual_hash
 
 GOOD = Quality(sharpness=0.2, exposure=0.5, clipped=0, face_px=200, turn="front", light="even")
 EYES_AND_NOSE = ((40.0, 50.0), (60.0, 50.0))
@@ -80,9 +80,9 @@ def test_near_copies_are_found_and_others_not(portraits: list[Image.Image], coff
         ImageEnhance.Brightness(other).enhance(0.9),
     ]
     marks = [perceptual_hash(picture) for picture in pictures]
-    assert find_twins(marks, [None] * 5) == {3: 0, 4: 1}
+    assert find_near_duplicates(marks, [None] * 5) == {3: 0, 4: 1}
     away = np.zeros(128, np.float32)
-    assert find_twins(marks, [away, away, away, away + 1, away]) == {4: 1}
+    assert find_near_duplicates(marks, [away, away, away, away + 1, away]) == {4: 1}
 
 
 def entries(
@@ -132,7 +132,7 @@ def test_what_to_add_is_said() -> None:
 
 def test_what_to_drop_is_said_as_long_as_its_twin_is_there() -> None:
     whole = full_set()
-    whole[3] = whole[3].model_copy(update={"quality": GOOD.model_copy(update={"twin": "0001.png"})})
+    whole[3] = whole[3].model_copy(update={"quality": GOOD.model_copy(update={"near_duplicate": "0001.png"})})
     whole[8] = whole[8].model_copy(update={"agreement": 0.0})
     whole[9] = whole[9].model_copy(update={"agreement": 0.0})
     assert cover(whole).advice == (

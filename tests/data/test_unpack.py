@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dreamgui.data import incoming as incoming_module
-from dreamgui.data import unpack as unpack_module
-from dreamgui.data.incoming import gather, incoming
-from dreamgui.data.unpack import Member, open_zip, unpack
+from dreamgui.data.exchange import incoming as incoming_module
+from dreamgui.data.exchange.incoming import gather, incoming
+from dreamgui.data.photos import unpack as unpack_module
+from dreamgui.data.photos.unpack import Member, open_zip, unpack
 from dreamgui.errors import BadPhoto, OutOfRange
 
 
@@ -105,8 +105,10 @@ def test_encrypted_links_and_odd_packing_are_named(tmp_path: Path) -> None:
         data[at + offset] |= 1
     (tmp_path / "p.zip").write_bytes(data)
     reasons = {member.name: member.reason for member in unpacked(tmp_path / "p.zip", tmp_path / "out")}
-    assert "is a link" in reasons["link.jpg"] and "method 14" in reasons["packed.jpg"]
+    assert "is a link" in reasons["link.jpg"]
     assert "encrypted" in reasons["secret.jpg"] and reasons["good.jpg"] == ""
+    assert "(LZMA). Unpack it" in reasons["packed.jpg"]
+    assert all(". Pack " in reasons[name] for name in ("link.jpg", "secret.jpg"))
 
 
 def test_a_damaged_member_is_named_and_the_others_go_on(tmp_path: Path) -> None:
@@ -116,6 +118,7 @@ def test_a_damaged_member_is_named_and_the_others_go_on(tmp_path: Path) -> None:
     path.write_bytes(data)
     bad, good = unpacked(path, tmp_path / "out")
     assert bad.path is None and "bad.jpg can't be unpacked" in bad.reason and good.path
+    assert bad.reason.endswith(". Pack it again.")
     assert [file.name for file in (tmp_path / "out").iterdir()] == [good.path.name]
 
 

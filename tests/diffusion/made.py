@@ -1,4 +1,4 @@
-"""Pictures and data sets made for tests of the training."""
+"""Pictures and datasets made for tests of the training."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 from PIL import Image
 
 from dreamgui.data.crop import Photograph
-from dreamgui.data.dataset import Dataset
-from dreamgui.data.faces import Face
+from dreamgui.data.dataset.dataset import Dataset
+from dreamgui.data.faces.detect import Face
 from dreamgui.data.framing import Placement
 from dreamgui.workspace import Workspace
 
@@ -21,7 +21,7 @@ def picture(number: int, size_px: int = 64) -> Image.Image:
 
 
 def make_dataset(workspace: Workspace, name: str = "anna", count: int = 4, size_px: int = 64) -> Dataset:
-    """A data set of block pictures in the workspace."""
+    """A dataset of block pictures in the workspace."""
     dataset = Dataset.create(workspace.place("datasets", name), size_px, 1.5, INSTANCE_PROMPT, name)
     box = (0, 0, size_px, size_px)
     for number in range(count):

@@ -41,8 +41,8 @@ def test_moments_are_the_autoencoders(parts: Parts, tmp_path: Path) -> None:
     torch.testing.assert_close(result.mean[1:2], own.mean * 0.18215)
     torch.testing.assert_close(result.std[1:2], own.std * 0.18215)
     assert result.text.shape == (2, 77, 32) and result.caption.tolist() == [0, 1, 0]
-    drawn = result.latents(torch.tensor([1, 0]), torch.zeros(2, 4, 8, 8))
-    assert torch.equal(drawn, result.mean[[1, 0]])
+    generated = result.latents(torch.tensor([1, 0]), torch.zeros(2, 4, 8, 8))
+    assert torch.equal(generated, result.mean[[1, 0]])
     assert torch.equal(result.embeddings(torch.tensor([2])), result.text[:1])
 
 

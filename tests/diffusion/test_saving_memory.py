@@ -14,19 +14,20 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dreamgui.diffusion.checkpoints import Checkpoints, MovementGuard
-from dreamgui.diffusion.graph import FastStep, _impossible
-from dreamgui.diffusion.in_backward import InBackward
-from dreamgui.diffusion.optimizers import eight_bit_trouble
-from dreamgui.diffusion.rounding import RoundedAdamW
-from dreamgui.diffusion.sample import Draw, draw
+from dreamgui.diffusion.sample import ImageRequest, generate
 from dreamgui.diffusion.schedule import NoiseSchedule
-from dreamgui.diffusion.step import StepSettings, TrainingStep, recomputed
-from dreamgui.diffusion.weights import save_unet
 from dreamgui.errors import BadInput, Damaged, TrainingFailed
+from dreamgui.models.files.unet_folder import save_unet
 from dreamgui.models.manager import LoraSettings, Models, Parts
-from tests.diffusion.test_checkpoints import LOSSES
-from tests.diffusion.test_step import batch, training
+from dreamgui.training.checkpoints import Checkpoints, MovementGuard
+from dreamgui.training.steps.graph import FastStep, _impossible
+from dreamgui.training.steps.optimizer_in_backward import InBackward
+from dreamgui.training.steps.optimizers import eight_bit_trouble
+from dreamgui.training.steps.settings import StepSettings
+from dreamgui.training.steps.step import TrainingStep, recomputed
+from dreamgui.training.steps.stochastic_rounding import RoundedAdamW
+from tests.training.test_checkpoints import LOSSES
+from tests.training.test_step import batch, training
 
 HAS_8BIT = not eight_bit_trouble(torch.device("cpu"))
 NEEDS_8BIT = pytest.mark.skipif(not HAS_8BIT, reason="needs bitsandbytes")
@@ -51,8 +52,8 @@ def stepping(models: Models, bf16: bool = False, **settings: Any) -> Iterator[tu
 
 def test_in_the_backward_pass_it_learns_the_same(trained: Parts) -> None:
     """Where clipping doesn't bite."""
-    twin = copy.deepcopy(trained)
-    plain = training(twin, max_grad_norm=1e3)
+    with_own_copies = copy.deepcopy(trained)
+    plain = training(with_own_copies, max_grad_norm=1e3)
     step = training(trained, max_grad_norm=1e3, optimizer_in_backward=True)
     for _ in range(3):
         expected, found = plain(batch(), 1e-3), step(batch(), 1e-3)
@@ -119,7 +120,7 @@ def test_it_learns(models: Models, way: dict[str, Any]) -> None:
         assert {weight.dtype for weight in step.trained.values()} == {
             torch.bfloat16 if way.get("bf16") else torch.float32
         }
-        assert len(draw(parts, [Draw("a photo", steps=2)])) == 1
+        assert len(generate(parts, [ImageRequest("a photo", steps=2)])) == 1
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -25,9 +25,9 @@ from tests.tiny import make_tiny_base, make_tiny_controlnet
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 HAS_BUNDLE = (ASSETS / "demo/photos").is_dir() and (ASSETS / "demo/card.json").is_file()
-START_SECONDS = 60
+START_SECONDS = 180
 # Playwright's own 5 seconds are too few for a machine that takes twice as long as others, and is training besides.
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=180_000)
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,16 @@ class Server:
     seconds_to_page: float
 
 
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Start Debian's Chromium; it ends with the block."""
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser
+        browser.close()
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Chromium; without one the tests are skipped, or fail where DREAMGUI_REQUIRE_BROWSER=1."""
@@ -47,11 +57,8 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("DREAMGUI_REQUIRE_BROWSER") == "1":
             pytest.fail(message)
         pytest.skip(message)
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A newcomer goes through the five tabs in a browser."""
+"""A newcomer goes through the tabs in a browser."""
 
 from __future__ import annotations
 
@@ -9,13 +9,22 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect
+from playwright.sync_api import Browser, Locator, Page, Request, expect
 
+from dreamgui.pictures.store import read_picture
 from tests.e2e.conftest import HAS_BUNDLE, Server
 
 LONG = 180_000
 STEPS = 24
 SAMPLE_EVERY = 12
+START_BUTTONS = {
+    "Dataset": "dataset-crop",
+    "Convert": "convert-start",
+    "Train": "train-start",
+    "Generate": "generate-start",
+    "Compare": "compare-start",
+    "ControlNet": "control-start",
+}
 HOPPER, COFFEE = "mpl-data/sample_data/grace_hopper.jpg", "data/coffee.png"
 
 
@@ -24,7 +33,7 @@ def opened(browser: Browser, server: Server) -> Iterator[Page]:
     """A freshly opened page, closed again after the block."""
     context = browser.new_context(viewport={"width": 1280, "height": 720})
     page = context.new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(90_000)
     open_page(page, server)
     yield page
     context.close()
@@ -64,9 +73,9 @@ def test_the_page_is_there_in_15_seconds_and_asks_nobody_else(browser: Browser, 
     page.on("request", lambda request: asked.append(request))
     page.on("pageerror", lambda error: faults.append(str(error)))
     open_page(page, server)
-    for name in ("Dataset", "Convert", "Train", "Compare", "ControlNet"):
+    for name, button in START_BUTTONS.items():
         tab(page, name)
-        page.wait_for_timeout(300)
+        expect(page.locator(f"#{button}")).to_be_visible()
     outside = [request.url for request in asked if not request.url.startswith((server.url, "data:", "blob:"))]
     assert outside == []
     assert faults == []
@@ -94,7 +103,7 @@ def test_dataset(page: Page) -> None:
     )
     page.locator("#dataset-drop").click()
     expect(page.locator("#dataset-gallery")).to_contain_text("dropped")
-    page.get_by_text("Restore this crop").click()
+    page.get_by_text("Restore crop").click()
     expect(page.locator("#dataset-gallery")).not_to_contain_text("dropped")
 
 
@@ -111,21 +120,41 @@ def test_a_number_out_of_range_is_refused_in_its_field(page: Page) -> None:
     prefilled(page)
     page.locator("#train-steps input").fill("1000000")
     page.locator("#train-start").click()
-    expect(page.locator("#train-steps")).to_contain_text("At most 20000.")
+    expect(page.locator("#train-faults")).to_contain_text("Training steps At most 20000.")
     expect(page.locator("#train-progress .dg-idle")).to_be_visible()
 
 
-def test_what_was_typed_stays_until_another_method_is_chosen(page: Page) -> None:
+def test_an_empty_number_and_a_0_are_two(page: Page) -> None:
+    """A number that may be open begins empty, wherever it lies; an emptied one that is needed is told."""
+    tab(page, "Train")
+    prefilled(page)
+    for group, name in (("text-encoder", "text-learning-rate"), ("lora", "alpha")):
+        inside = opened_group(page, f"train-group-{group}").locator(f"#train-{name} input").first
+        expect(inside).to_have_value("")
+    page.locator("#train-learning-rate input").fill("0")
+    page.locator("#train-steps input").fill("")
+    page.locator("#train-start").click()
+    faults = page.locator("#train-faults")
+    expect(faults).to_contain_text("Learning rate More than 0.")
+    expect(faults).to_contain_text("Training steps Empty: type a number.")
+    page.locator("#train-learning-rate input").fill("")
+    expect(faults).not_to_contain_text("More than 0.")
+    expect(faults).to_contain_text("Empty: type a number.")
+    expect(page.locator("#train-progress .dg-idle")).to_be_visible()
+
+
+def test_what_was_typed_stays_also_when_another_method_is_chosen(page: Page) -> None:
     tab(page, "Train")
     prefilled(page)
     steps = page.locator("#train-steps input")
     steps.fill("77")
     tab(page, "Compare")
+    expect(page.locator("#compare-start")).to_be_visible()
     tab(page, "Train")
-    page.wait_for_timeout(1000)
     expect(steps).to_have_value("77")
     page.locator("#train-method").get_by_role("radio", name="Whole UNet").check()
-    expect(steps).not_to_have_value("77")
+    expect(page.locator("#train-changed")).to_contain_text("Training steps 77")
+    expect(steps).to_have_value("77")
 
 
 def test_train_with_the_page_closed_and_opened_again(browser: Browser, server: Server) -> None:
@@ -135,11 +164,13 @@ def test_train_with_the_page_closed_and_opened_again(browser: Browser, server: S
     tab(first, "Train")
     prefilled(first)
     first.locator("#train-steps input").fill(str(STEPS))
-    first.locator("#train-more").get_by_text("More settings").click()
-    first.locator("#train-batch-size input").first.fill("1")
-    first.locator("#train-run").locator("input, textarea").fill("anna")
-    first.locator("#train-class-count input").first.fill("2")
-    first.locator("#train-sample-every input").fill(str(SAMPLE_EVERY))
+    opened_group(first, "train-group-batch").locator("#train-batch-size input").first.fill("1")
+    opened_group(first, "train-group-run").locator("#train-run").locator("input, textarea").fill("anna")
+    classes = opened_group(first, "train-group-class-images")
+    classes.locator("#train-class-count input").first.fill("2")
+    expect(classes).to_contain_text("Class images · 1 changed")
+    samples = opened_group(first, "train-group-samples-and-checkpoints")
+    samples.locator("#train-sample-every input").fill(str(SAMPLE_EVERY))
     first.locator("#train-start").click()
     expect(first.locator("#train-progress .dg-running")).to_be_visible(timeout=LONG)
     expect(first.locator("#train-loss")).to_be_visible(timeout=LONG)
@@ -159,11 +190,29 @@ def test_train_with_the_page_closed_and_opened_again(browser: Browser, server: S
     context.close()
 
 
+def test_a_trained_run_is_taken_home_and_taken_on(page: Page) -> None:
+    """The file for other programs is made by one press; the other buttons open their tabs with the run chosen."""
+    tab(page, "Train")
+    page.locator("#train-export").click()
+    expect(page.locator("#train-file")).to_be_visible(timeout=LONG)
+    with page.expect_download() as download:
+        page.locator("#train-file").click()
+    assert download.value.suggested_filename.endswith(".safetensors")
+    run = download.value.suggested_filename.removesuffix(".safetensors").removesuffix("-lora-kohya")
+    page.locator("#train-to-compare").click()
+    expect(page.locator("#compare-start")).to_be_visible()
+    expect(page.locator("#compare-models input:checked")).to_have_count(2)
+    expect(page.locator("#compare-models label", has_text=run).locator("input")).to_be_checked()
+    tab(page, "Train")
+    page.locator("#train-to-generate").click()
+    expect(page.locator("#generate-model input")).to_have_value(run)
+
+
 def test_one_step_is_tried_before(page: Page) -> None:
     tab(page, "Train")
     prefilled(page)
-    page.locator("#train-more").get_by_text("More settings").click()
-    page.locator("#train-memory-tier").get_by_role("radio", name="least").click()
+    memory = opened_group(page, "train-group-memory-and-speed")
+    memory.locator("#train-memory-tier").get_by_role("radio", name="least").click()
     expect(page.locator("#train-memory")).to_contain_text("tier least")
     page.locator("#preflight-section").get_by_text("Try one step first").click()
     page.locator("#preflight-start").click()
@@ -172,31 +221,24 @@ def test_one_step_is_tried_before(page: Page) -> None:
     expect(page.locator("#preflight-progress")).to_contain_text("It fits.")
 
 
-def test_a_sweep_and_its_queue(page: Page) -> None:
-    """Of three trainings the last is left out while the first runs."""
+def test_a_sweep(page: Page) -> None:
     tab(page, "Train")
     prefilled(page)
     page.locator("#train-steps input").fill("12")
-    page.locator("#train-more").get_by_text("More settings").click()
-    page.locator("#train-batch-size input").first.fill("1")
-    page.locator("#train-class-count input").first.fill("2")
-    page.locator("#train-sample-every input").fill("0")
-    page.get_by_text("Several at once (sweep)").click()
-    page.locator("#sweep-ranks").locator("input, textarea").fill("2, 4")
+    opened_group(page, "train-group-batch").locator("#train-batch-size input").first.fill("1")
+    opened_group(page, "train-group-class-images").locator("#train-class-count input").first.fill("2")
+    samples = opened_group(page, "train-group-samples-and-checkpoints")
+    samples.locator("#train-sample-every input").fill("0")
+    page.get_by_text("Hyper-parameter sweep").click()
+    page.locator("#sweep-ranks").locator("input, textarea").fill("2")
     page.locator("#sweep-learning-rates").locator("input, textarea").fill("1e-3")
-    page.get_by_text("Also train the whole UNet").click()
-    page.locator("#sweep-more").get_by_text("More settings").click()
-    page.locator("#sweep-prompts textarea").fill("a photo of sks woman face")
+    page.locator("#sweep-with-unet input").check()
+    opened_group(page, "sweep-group-prompts").locator("#sweep-prompts textarea").fill(
+        "a photo of sks woman face"
+    )
     page.locator("#sweep-start").click()
-    expect(page.locator("#sweep-table tbody tr")).to_have_count(3, timeout=LONG)
-    page.locator("#sweep-run input").click()
-    page.get_by_role("option", name="unet").click()
-    page.locator("#sweep-skip").click()
-    expect(page.locator("#sweep-table")).to_contain_text("skipped")
     done(page, "sweep")
-    rows = page.locator("#sweep-table tbody tr")
-    expect(rows.filter(has_text="done")).to_have_count(2)
-    expect(rows.filter(has_text="skipped")).to_contain_text("unet")
+    expect(page.locator("#sweep-table tbody tr").filter(has_text="done")).to_have_count(2)
 
 
 def test_compare(page: Page) -> None:
@@ -205,8 +247,7 @@ def test_compare(page: Page) -> None:
     page.locator("#compare-prompts textarea").fill(
         "a photo of sks woman face in the forest\nwith <script>${1}"
     )
-    page.locator("#compare-more").get_by_text("More settings").click()
-    page.locator("#compare-steps input[type=number]").fill("3")
+    opened_group(page, "compare-group-sampling").locator("#compare-steps input[type=number]").fill("3")
     page.locator("#compare-start").click()
     done(page, "compare")
     expect(page.locator("#compare-grid img")).to_have_count(4)
@@ -224,13 +265,56 @@ def test_control(page: Page) -> None:
     page.locator("#control-image input[type=file]").set_input_files(packaged("skimage", "data/astronaut.png"))
     expect(page.locator("#control-image img")).to_be_visible()
     choose_both(page, "control-models")
-    page.locator("#control-more").get_by_text("More settings").click()
-    page.locator("#control-steps input[type=number]").fill("3")
+    opened_group(page, "control-group-sampling").locator("#control-steps input[type=number]").fill("3")
     expect(page.locator("#control-map img")).to_be_visible()
     page.locator("#control-start").click()
     done(page, "control")
     expect(page.locator("#control-gallery button.thumbnail-item")).to_have_count(3)
     expect(page.locator("#control-gallery")).to_contain_text("canny map")
+
+
+def test_generate(page: Page, tmp_path: Path) -> None:
+    """Pictures, one's settings again, its file dropped back on the page, a deletion undone, and on to ControlNet."""
+    tab(page, "Generate")
+    # The newest model is chosen once the page knows it.
+    expect(page.locator("#generate-model input")).not_to_have_value("")
+    page.locator("#generate-prompt textarea").fill("a photo of {token}, <b>smiling</b>")
+    opened_group(page, "generate-group-sampling").locator("#generate-steps input[type=number]").fill("3")
+    page.locator("#generate-seed input").fill("7")
+    page.locator("#generate-count input[type=number]").fill("2")
+    page.locator("#generate-start").click()
+    done(page, "generate")
+    thumbnails = page.locator("#results-gallery button.thumbnail-item")
+    expect(thumbnails).to_have_count(2)
+    thumbnails.nth(1).click()
+    expect(page.locator("#results-details")).to_contain_text("<b>smiling</b>")
+    expect(page.locator("#results-details")).to_contain_text("Seed: 8")
+    expect(page.locator("#results-download a, #results-download")).not_to_have_count(0)
+    with page.expect_download() as download:
+        page.locator("#results-download").click()
+    download.value.save_as(tmp_path / "picture.png")
+    assert read_picture(tmp_path / "picture.png").made.seed == 8
+    page.locator("#results-use").click()
+    expect(page.locator("#generate-seed input")).to_have_value("8")
+    page.locator("#generate-seed input").fill("1")
+    opened_group(page, "generate-from-file").locator("input[type=file]").set_input_files(
+        tmp_path / "picture.png"
+    )
+    expect(page.locator("#generate-seed input")).to_have_value("8")
+    expect(page.locator("#generate-steps input[type=number]")).to_have_value("3")
+    page.locator("#results-delete").click()
+    expect(page.locator("#results-undo")).to_be_visible()
+    page.locator("#results-undo").click()
+    opened_group(page, "kept")
+    kept = page.locator("#kept-gallery button.thumbnail-item")
+    expect(kept).to_have_count(2)
+    page.locator("#kept-words").get_by_role("textbox").fill("nothing like it")
+    expect(kept).to_have_count(0)
+    page.locator("#kept-words").get_by_role("textbox").fill("smiling photo")
+    expect(kept).to_have_count(2)
+    kept.first.click()
+    page.locator("#kept-control").click()
+    expect(page.locator("#control-image img")).to_be_visible()
 
 
 def test_a_picture_that_cannot_be_read_is_refused_in_a_sentence(page: Page, tmp_path: Path) -> None:
@@ -241,6 +325,13 @@ def test_a_picture_that_cannot_be_read_is_refused_in_a_sentence(page: Page, tmp_
     expect(page.locator(".toast-body").first).to_contain_text("broken.png")
     page.locator("#control-start").click()
     expect(page.locator("#control-progress .dg-failed")).to_contain_text("broken.png")
+
+
+def opened_group(page: Page, group: str) -> Locator:
+    """Open a closed group of settings."""
+    accordion = page.locator(f"#{group}")
+    accordion.locator("button").first.click()
+    return accordion
 
 
 def choose_both(page: Page, group: str) -> None:

@@ -29,7 +29,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def page(browser: Browser, server: Server) -> Page:
     """The workshop, opened."""
     page = browser.new_page(viewport={"width": 1280, "height": 1200})
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(90_000)
     page.goto(server.url)
     page.get_by_role("tab", name="Convert", exact=True).click()
     page.get_by_role("button", name="Workshop").click()

@@ -20,8 +20,8 @@ CROSS = f"{UNET}input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight"
 @cache
 def tiny() -> dict[str, torch.Tensor]:
     """A whole checkpoint of the tiny family, as a single file has it."""
-    from dreamgui.models.layout import PARTS
-    from dreamgui.models.single_file import join_parts
+    from dreamgui.models.files.layout import PARTS
+    from tests.single_files import join_parts
     from tests.tiny import make_layout, tiny_text_encoder, tiny_unet, tiny_vae
 
     torch.manual_seed(0)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+import unicodedata
 from typing import Any
 
 import pytest
 
 from dreamgui.errors import BadInput, Damaged, UnknownName
-from dreamgui.models.cards import ModelSpec, RunCard, write_run
-from dreamgui.models.catalog import Catalog
+from dreamgui.models.catalog.cards import ModelCard, ModelSpec, RunCard, write_run
+from dreamgui.models.catalog.catalog import Catalog
 from dreamgui.workspace import Workspace
 
 
@@ -33,6 +35,23 @@ def test_names_and_specs(workspace: Workspace) -> None:
     assert catalog.spec("a", lora_scale=0.5) == ModelSpec("tiny", lora_run="a", lora_scale=0.5)
     assert catalog.spec("b") == ModelSpec("tiny", unet_run="b")
     assert (catalog.card("tiny").family, catalog.card("tiny").size_px) == ("demo", 64)
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("written", ["NFC", "NFD"])
+def test_a_name_is_the_same_composed_and_decomposed(workspace: Workspace, form: Any, written: Any) -> None:
+    """A copy from a Mac may hold decomposed folders and cards; a name that is typed may be so too."""
+    catalog, name = Catalog(workspace), "zo\u00eb-\u00fc"
+    card = add_run(workspace, "card")
+    folder = workspace.place("runs", "card").rename(
+        workspace.root / "runs" / unicodedata.normalize(written, name)
+    )
+    write_run(folder, card.model_copy(update={"name": folder.name}))
+    asked = unicodedata.normalize(form, name)
+    assert catalog.run(asked).name == name and [run.name for run in catalog.runs()] == [name]
+    assert catalog.spec(asked) == ModelSpec("tiny", lora_run=name)
+    shutil.copytree(workspace.place("models", "tiny"), workspace.root / "models" / folder.name)
+    assert catalog.is_base(asked) and catalog.spec(asked) == ModelSpec(name)
 
 
 def test_unknown_and_unfinished(workspace: Workspace) -> None:
@@ -64,3 +83,13 @@ def test_a_newer_card_is_read(workspace: Workspace) -> None:
     path = workspace.place("models", "tiny") / "dreamgui.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"from_the_future": 1}))
     assert Catalog(workspace).card("tiny").name == "tiny"
+
+
+def test_a_card_of_an_earlier_version_says_draw() -> None:
+    old = {
+        "name": "a",
+        "family": "demo",
+        "size_px": 64,
+        "recommended": {"draw": {"steps": 9}, "lora": {"rank": 4}},
+    }
+    assert ModelCard.model_validate(old).recommended == {"generate": {"steps": 9}, "lora": {"rank": 4}}

@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from dreamgui.errors import BadModelFile
-from dreamgui.models import ckpt_child
-from dreamgui.models.ckpt import checked_header, read_pickled_header
-from dreamgui.models.reading import TensorReader
+from dreamgui.models.files import ckpt_child
+from dreamgui.models.files.ckpt import checked_header, read_pickled_header
+from dreamgui.models.files.reading import TensorReader
 
 
 class Evil:

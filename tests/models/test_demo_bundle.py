@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from dreamgui.errors import Damaged, UnknownName
-from dreamgui.models import demo_bundle
+from dreamgui.models.sources import demo_bundle
 
 
 def test_assemble_gives_the_whole_file(bundle: Path, tiny_file: Path, tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from filelock import FileLock
 
 from dreamgui.errors import AlreadyRunning, BadInput, BadModelFile, DreamError, NotEnoughDisk
 from dreamgui.events import Event, Progress
-from dreamgui.models import download as module
-from dreamgui.models.download import Remote, download
+from dreamgui.models.sources import download as module
+from dreamgui.models.sources.download import Remote, download
 from dreamgui.workspace import Workspace
 from tests.models.server import Server
 
@@ -102,7 +102,7 @@ def test_a_busy_server_is_asked_again(fetch: Fetch, server: Server) -> None:
 def test_a_server_that_never_recovers_is_named_and_the_part_kept(fetch: Fetch, server: Server) -> None:
     server.broken_after = [1_000_000] * 9
     server.ranges = False
-    with pytest.raises(BadInput, match="site .* 1 MB of anna are here") as caught:
+    with pytest.raises(BadInput, match="site .* 1.0 MB of anna are here") as caught:
         fetch()
     assert "goes on from there" in caught.value.next_step and fetch.part.exists()
 

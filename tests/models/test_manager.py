@@ -13,13 +13,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from dreamgui.diffusion.sample import Draw, draw
+from dreamgui.diffusion.sample import ImageRequest, generate
 from dreamgui.errors import BadInput, Damaged, NotEnoughMemory, StopRequested, UnknownName
 from dreamgui.models import loading
-from dreamgui.models.cards import ModelSpec, RunCard, write_run
-from dreamgui.models.catalog import LORA_FILE, UNET_FILE
+from dreamgui.models.catalog.cards import ModelSpec, RunCard, write_run
+from dreamgui.models.catalog.catalog import LORA_FILE, UNET_FILE
 from dreamgui.models.device import leave_libraries_alone
-from dreamgui.models.lora_files import save_lora
+from dreamgui.models.lora.adapters import save_lora
 from dreamgui.models.manager import LoraSettings, Models
 from dreamgui.workspace import Workspace
 from tests.tiny import make_tiny_base
@@ -278,6 +278,6 @@ def test_gpu_a_second_gpu_is_the_current_one_while_its_models_are_lent(tmp_path:
     make_tiny_base(workspace)
     with Models(workspace, torch.device("cuda", 1)).use(BASE) as parts:
         assert torch.cuda.current_device() == 1
-        draw(parts, [Draw("a", steps=5)])
-        assert parts.replay.captured
+        generate(parts, [ImageRequest("a", steps=5)])
+        assert parts.replays is not None and parts.replays.captured
     assert torch.cuda.current_device() == 0

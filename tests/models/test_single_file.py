@@ -14,8 +14,10 @@ from safetensors.torch import load_file, save_file
 
 from dreamgui.assets import asset
 from dreamgui.errors import BadModelFile
-from dreamgui.models.layout import PARTS, POSITION_IDS, Part, read_layout
-from dreamgui.models.single_file import DTYPES, WEIGHTS, join_parts, write_parts, write_single_file
+from dreamgui.models.files.formats import torch_dtype
+from dreamgui.models.files.layout import PARTS, POSITION_IDS, Part, read_layout
+from dreamgui.models.recognition.components import WEIGHTS
+from tests.single_files import join_parts, write_parts, write_single_file
 
 
 def parts_of(folder: Path) -> dict[Part, dict[str, torch.Tensor]]:
@@ -74,7 +76,7 @@ def test_round_trip_is_bitwise(tiny_folder: Path, tiny_file: Path, tmp_path: Pat
     write_single_file(tmp_path / "folder", layout, tmp_path / "back.safetensors")
     before, after = load_file(tiny_file), load_file(tmp_path / "back.safetensors")
     expected = {
-        key: value.to(DTYPES[dtype]) if key != POSITION_IDS else value for key, value in before.items()
+        key: value.to(torch_dtype(dtype)) if key != POSITION_IDS else value for key, value in before.items()
     }
     assert same(after, expected)
 

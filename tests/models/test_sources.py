@@ -11,8 +11,8 @@ from huggingface_hub import constants
 
 from dreamgui.config import ConvertJob
 from dreamgui.errors import BadInput, BadModelFile, UnknownName
-from dreamgui.models import civitai, hub
-from dreamgui.models.sources import BundledModel, CivitaiModel, HubModel, LocalPath, parse_source
+from dreamgui.models.sources import civitai, hub
+from dreamgui.models.sources.source import BundledModel, CivitaiModel, HubModel, LocalPath, parse_source
 from tests.models.server import Server, civitai_answers, hub_answers
 
 
@@ -162,13 +162,37 @@ FOLDER = {name: b"x" for name in ("unet/diffusion_pytorch_model.safetensors", "u
 def test_a_hub_folder_is_pinned_and_small(server: Server) -> None:
     hub_answers(server, "anna/portraits", FOLDER)
     files = hub.find_files(HubModel("anna/portraits"))
-    assert files.told == f"anna/portraits@{'c' * 40}" and not files.single and not files.cached
+    assert files.origin == f"anna/portraits@{'c' * 40}" and not files.single and not files.cached
     assert {place: remote.url.split("c" * 40 + "/")[1] for place, remote in files.remotes.items()} == {
         "unet/diffusion_pytorch_model.safetensors": "unet/diffusion_pytorch_model.fp16.safetensors",
         "vae/diffusion_pytorch_model.safetensors": "vae/diffusion_pytorch_model.safetensors",
         "text_encoder/model.safetensors": "text_encoder/pytorch_model.bin",
         "scheduler/scheduler_config.json": "scheduler/scheduler_config.json",
     }
+
+
+INDEXES = ["diffusion_pytorch_model.safetensors.index.json", "diffusion_pytorch_model.fp16.safetensors.index.json",
+           "diffusion_pytorch_model.safetensors.index.fp16.json"]  # fmt: skip
+
+
+@pytest.mark.parametrize("index", INDEXES)
+def test_split_weights_on_the_hub(server: Server, index: str) -> None:
+    """The index keeps its name, and all that lies beside it may be asked for."""
+    shards = [f"unet/any-0000{number}.safetensors" for number in (1, 2)]
+    split = {name: b"x" for name in FOLDER if not name.startswith("unet/")}
+    split |= {f"unet/{index}": b"{}", **dict.fromkeys(shards, b"x")}
+    hub_answers(server, "anna/split", split)
+    files = hub.find_files(HubModel("anna/split"))
+    assert files.indexes == (f"unet/{index}",) and list(files.shards) == shards
+    assert (
+        f"unet/{index}" in files.remotes and "unet/diffusion_pytorch_model.safetensors" not in files.remotes
+    )
+    whole = "unet/diffusion_pytorch_model.fp16.safetensors"
+    hub_answers(server, "anna/split", split | {whole: b"x"})
+    files = hub.find_files(HubModel("anna/split"))
+    assert (
+        not files.indexes and not files.shards and files.remotes["unet/diffusion_pytorch_model.safetensors"]
+    )
 
 
 def test_a_single_file_on_the_hub(server: Server) -> None:
@@ -216,8 +240,24 @@ def test_the_hubs_cache_serves_without_a_network(
     (root / "refs").mkdir()
     (root / "refs" / "main").write_text("d" * 40)
     files = hub.find_files(HubModel("anna/portraits"))
-    assert files.told == f"anna/portraits@{'d' * 40}" and not files.remotes and len(files.cached) == 3
+    assert files.origin == f"anna/portraits@{'d' * 40}" and not files.remotes and len(files.cached) == 3
     one = hub.find_files(HubModel("anna/portraits", "main", "vae/diffusion_pytorch_model.safetensors"))
-    assert one.single == "diffusion_pytorch_model.safetensors" and one.told.startswith(
+    assert one.single == "diffusion_pytorch_model.safetensors" and one.origin.startswith(
         f"anna/portraits@{'d' * 40}:"
     )
+
+
+def test_the_hubs_cache_serves_split_weights_without_a_network(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    root = tmp_path / "cache" / "models--anna--split"
+    split = {name for name in FOLDER if not name.startswith("unet/")}
+    for name in split | {f"unet/{INDEXES[0]}", "unet/any-1.safetensors"}:
+        path = root / "snapshots" / ("d" * 40) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    (root / "refs").mkdir()
+    (root / "refs" / "main").write_text("d" * 40)
+    files = hub.find_files(HubModel("anna/split"))
+    assert files.indexes == (f"unet/{INDEXES[0]}",) and list(files.shards) == ["unet/any-1.safetensors"]

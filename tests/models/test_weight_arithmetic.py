@@ -11,18 +11,12 @@ from diffusers import UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
 from dreamgui.errors import BadInput, BadModelFile
-from dreamgui.models.export import ModelFiles, part_entries
-from dreamgui.models.extract import Extraction, closest, extract, lora_file, resize
-from dreamgui.models.lora_files import (
-    LoraFile,
-    LoraSettings,
-    add_lora,
-    attach_lora,
-    read_lora,
-    save_lora,
-    write_lora,
-)
-from dreamgui.models.merge import LowRank, low_ranks, mixed_entries, require_layers
+from dreamgui.exporting.whole_model import ModelFiles, part_entries
+from dreamgui.models.lora.adapters import LoraSettings, add_lora, read_lora, save_lora, write_lora
+from dreamgui.models.lora.attach import attach
+from dreamgui.models.lora.extract import Extraction, closest, extract, lora_file, resize
+from dreamgui.models.lora.kinds import LowRank
+from dreamgui.models.lora.merge import mixed_entries, require_layers
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 CPU = torch.device("cpu")
@@ -30,6 +24,10 @@ CPU = torch.device("cpu")
 
 def fresh(folder: Path) -> Any:
     return UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32).eval()
+
+
+def attach_lora(unet: Any, path: Path, scale: float = 1.0) -> None:
+    attach(unet, (read_lora(path, unet).layers, scale))
 
 
 @torch.no_grad()
@@ -77,7 +75,7 @@ def loaded(folder: Path, tensors: dict[str, torch.Tensor]) -> Any:
 def test_merged_answers_as_attached(tiny_folder: Path, base32: Path, lora: Path, strength: float) -> None:
     attached = fresh(tiny_folder)
     attach_lora(attached, lora, strength)
-    merged = loaded(tiny_folder, merged_with(tiny_folder, base32, low_ranks(read_lora(lora)), strength))
+    merged = loaded(tiny_folder, merged_with(tiny_folder, base32, read_lora(lora).layers, strength))
     assert torch.allclose(answer(merged), answer(attached), atol=2e-5)
     if strength == 0:
         assert torch.equal(answer(merged), answer(fresh(tiny_folder)))
@@ -94,7 +92,7 @@ def test_merging_equals_diffusers_fuse(tiny_folder: Path, base32: Path, lora: Pa
         for key, value in fused.state_dict().items()
         if "lora_" not in key
     }
-    for key, value in merged_with(tiny_folder, base32, low_ranks(read_lora(lora))).items():
+    for key, value in merged_with(tiny_folder, base32, read_lora(lora).layers).items():
         assert torch.allclose(value, state[key], atol=1e-6), key
 
 
@@ -111,7 +109,7 @@ def test_a_dora_merged_answers_as_attached(
         if "magnitude" in name:
             parameter.data *= 1.3
     save_lora(tmp_path / "dora.safetensors", trained, dtype=torch.float32)
-    layers = low_ranks(read_lora(tmp_path / "dora.safetensors"))
+    layers = read_lora(tmp_path / "dora.safetensors").layers
     attached = fresh(tiny_folder)
     attach_lora(attached, tmp_path / "dora.safetensors", strength)
     merged = loaded(tiny_folder, merged_with(tiny_folder, base32, layers, strength))
@@ -131,7 +129,7 @@ def run(steps: Any) -> Extraction:
 def test_extracting_a_merged_lora_finds_it_again(
     tiny_folder: Path, base32: Path, lora: Path, tmp_path: Path
 ) -> None:
-    tensors = merged_with(tiny_folder, base32, low_ranks(read_lora(lora)))
+    tensors = merged_with(tiny_folder, base32, read_lora(lora).layers)
     save_file(tensors, tmp_path / "merged.safetensors")
     found = run(extract(base32, tmp_path / "merged.safetensors", 4, "attention+conv", CPU))
     assert found.captured[3] > 0.9999 and found.captured[0] < 0.9 and found.reachable == pytest.approx(1)
@@ -152,7 +150,7 @@ def test_the_closest_is_that_of_the_singular_values(shape: tuple[int, ...]) -> N
     found, squares = closest(change, 3)
     u, s, v = torch.linalg.svd(change.flatten(1).double())
     best = (u[:, :3] * s[:3] @ v[:3]).reshape(shape)
-    assert torch.allclose(found.delta().double(), best, atol=1e-9)
+    assert torch.allclose(found.product().double(), best, atol=1e-9)
     assert torch.allclose(squares[: len(s)], s.square(), atol=1e-12) and not squares[len(s) :].any()
     assert found.down.shape == (3, *shape[1:]) and found.up.shape[:2] == (shape[0], 3)
 
@@ -168,13 +166,13 @@ def test_no_difference_and_other_shapes_are_said(tiny_folder: Path, base32: Path
 
 
 def test_resizing_keeps_what_a_smaller_rank_can_hold(lora: Path) -> None:
-    layers = low_ranks(read_lora(lora))
+    layers = read_lora(lora).layers
     file, captured = resize(layers, 2)
     assert captured[-1] == pytest.approx(1) and 0 < captured[0] < captured[1] < captured[3]
-    for path, layer in low_ranks(file).items():
-        u, s, v = torch.linalg.svd(layers[path].delta().flatten(1).double())
+    for path, layer in file.layers.items():
+        u, s, v = torch.linalg.svd(layers[path].product().flatten(1).double())
         best = u[:, :2] * s[:2] @ v[:2]
-        assert torch.allclose(layer.delta().flatten(1).double(), best, atol=5e-4)
+        assert torch.allclose(layer.product().flatten(1).double(), best, atol=5e-4)
     with pytest.raises(BadInput, match="isn't smaller"):
         resize(layers, 4)
 
@@ -195,21 +193,24 @@ def test_mixing(tiny_folder: Path, base32: Path, tmp_path: Path) -> None:
         assert entry.dtype == torch.float16 and torch.equal(entry.read().float(), first[entry.key])
 
 
-def test_foreign_loras_are_refused(tiny_folder: Path, base32: Path) -> None:
+def test_foreign_loras_are_refused(tiny_folder: Path, base32: Path, tmp_path: Path) -> None:
     down, up = torch.ones(2, 8), torch.ones(8, 2)
     with pytest.raises(BadModelFile, match="doesn't have"):
         require_layers(["nowhere.to_q"], base32)
     path = "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
     with pytest.raises(BadModelFile, match=r"has the shape \[8, 8\]"):
         merged_with(tiny_folder, base32, {path: LowRank(down, up, 1.0)})
-    loha = {f"unet.{path}.hada_w1_a": torch.ones(8)}
-    with pytest.raises(BadModelFile, match="plain LoRAs"):
-        low_ranks(LoraFile(loha, {}))
-    with pytest.raises(BadModelFile, match="one half"):
-        low_ranks(LoraFile({f"unet.{path}.lora_A.weight": down}, {}))
+    for field, words in (
+        ("oft_blocks", "OFT"),
+        ("hada_w1_a", "lacks its half"),
+        ("lora_A.weight", "lacks its half"),
+    ):
+        save_file({f"unet.{path}.{field}": down}, tmp_path / "x.safetensors")
+        with pytest.raises(BadModelFile, match=words):
+            read_lora(tmp_path / "x.safetensors")
 
 
 def test_small_layers_are_filled_up_to_the_rank() -> None:
     file = lora_file({"a.to_q": LowRank(torch.ones(2, 8), torch.ones(8, 2), 1.0)}, 4)
     assert file.tensors["unet.a.to_q.lora_A.weight"].shape == (4, 8)
-    assert torch.equal(low_ranks(file)["a.to_q"].delta(), torch.full((8, 8), 2.0))
+    assert torch.equal(file.layers["a.to_q"].product(), torch.full((8, 8), 2.0))

@@ -10,22 +10,25 @@ from typing import Any
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from dreamgui.assets import asset
 from dreamgui.errors import BadModelFile, Damaged, NotEnoughDisk
-from dreamgui.models.certificate import read_back
-from dreamgui.models.export import (
+from dreamgui.exporting.certificate import read_back
+from dreamgui.exporting.whole_model import (
     ModelFiles,
     checkpoint_entries,
     part_entries,
     write_checkpoint,
     write_folder,
 )
-from dreamgui.models.export_stream import Entry, write_stream
-from dreamgui.models.layout import PARTS, POSITION_IDS, read_layout
-from dreamgui.models.single_file import DTYPES, WEIGHTS, write_parts
+from dreamgui.models.files.formats import CODES, FORMATS, holds_all_of, torch_dtype
+from dreamgui.models.files.layout import PARTS, POSITION_IDS, read_layout
+from dreamgui.models.files.writing import NonFiniteError, TensorEntry, write_safetensors
+from dreamgui.models.recognition.components import WEIGHTS
 from dreamgui.workspace import Workspace
+from tests.single_files import write_parts
 from tests.tiny import make_tiny_base
 
 
@@ -33,23 +36,83 @@ def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> boo
     return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
 
 
+def entry_of(key: str, tensor: torch.Tensor) -> TensorEntry:
+    return TensorEntry(key, tuple(tensor.shape), tensor.dtype, lambda: tensor)
+
+
 def test_the_bytes_are_those_of_the_safetensors_library(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    tensors = {
-        "b": torch.randn(3, 5).half(),
-        "a": torch.randn(7).bfloat16(),
-        "ids": torch.arange(4)[None],
-        "scalar": torch.tensor(2.5),
-        "Ä": torch.zeros(0, 3),
-    }
-    entries = [Entry(k, tuple(v.shape), v.dtype, lambda v=v: v) for k, v in tensors.items()]
-    write_stream(tmp_path / "ours", entries, {})
-    read = load_file(tmp_path / "ours")
-    assert same(read, tensors)
-    del tensors["Ä"], tensors["a"]
-    write_stream(tmp_path / "ours", [entry for entry in entries if entry.key in tensors], {})
+    """Of every dtype, in whatever order the tensors come, with names that JSON escapes."""
+    numbers = torch.arange(12).reshape(3, 4)
+    tensors = {f"{name}.weight": numbers.to(torch_dtype(name)) for name in FORMATS}
+    tensors |= {"scalar": torch.tensor(2.5), "Ä": torch.zeros(0, 3), 'a "\\/\t\x01\x7f\u2028': torch.ones(2)}
+    tensors |= {"b": torch.ones(2).half(), "\U0001d4b3": torch.ones(2), "\uffee": torch.ones(2)}
+    entries = [entry_of(key, tensor) for key, tensor in tensors.items()]
     save_file(tensors, tmp_path / "theirs", {"format": "pt"})
-    assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
+    for number, order in enumerate((entries, entries[::-1])):
+        write_safetensors(tmp_path / f"ours{number}", order)
+        assert (tmp_path / f"ours{number}").read_bytes() == (tmp_path / "theirs").read_bytes()
+
+
+def test_the_bytes_hang_on_no_order_of_the_texts(tmp_path: Path) -> None:
+    """The library's own order of several texts is random."""
+    texts = {"über": "日本", "a": '"1"', "z": ""}
+    entries = [entry_of("w", torch.ones(2))]
+    write_safetensors(tmp_path / "one", entries, texts)
+    write_safetensors(tmp_path / "two", entries, dict(reversed(texts.items())))
+    data = (tmp_path / "one").read_bytes()
+    assert data == (tmp_path / "two").read_bytes()
+    assert "über".encode() in data and int.from_bytes(data[:8], "little") % 8 == 0
+    with safe_open(tmp_path / "one", "pt") as file:
+        assert file.metadata() == {"format": "pt", **texts}
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if torch_dtype(name).is_floating_point])
+def test_numbers_of_every_floating_dtype_are_checked(tmp_path: Path, name: str) -> None:
+    """NaN is refused where it is asked and where a number is cast; finite numbers are cast as torch casts them."""
+    dtype, values = torch_dtype(name), torch.tensor([1.0, -2.0, 0.5])
+    wide = torch.float32 if name == "F64" else torch.float64
+    cast = TensorEntry("w", (3,), dtype, lambda: values.to(wide))
+    write_safetensors(tmp_path / "x", [cast], require_finite=True)
+    assert torch.equal(load_file(tmp_path / "x")["w"].double(), values.double())
+    write_safetensors(tmp_path / "same", [entry_of("w", values.to(dtype))], require_finite=True)
+    assert (tmp_path / "same").read_bytes() == (tmp_path / "x").read_bytes()
+    values[1] = float("nan")
+    with pytest.raises(NonFiniteError, match="w"):
+        write_safetensors(tmp_path / "y", [cast])
+    with pytest.raises(NonFiniteError, match="w"):
+        write_safetensors(tmp_path / "y", [entry_of("w", values.to(dtype))], require_finite=True)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e6])
+def test_what_is_no_number_in_the_dtype_is_refused(tmp_path: Path, number: float) -> None:
+    values = torch.zeros(300_000)
+    values[-1] = number
+    with pytest.raises(NonFiniteError, match="w"):
+        write_safetensors(tmp_path / "cast", [TensorEntry("w", (300_000,), torch.float16, lambda: values)])
+    if number == 1e6:
+        return
+    same_dtype = [TensorEntry("w", (300_000,), torch.float32, lambda: values)]
+    with pytest.raises(NonFiniteError, match="w"):
+        write_safetensors(tmp_path / "checked", same_dtype, require_finite=True)
+    write_safetensors(tmp_path / "kept", same_dtype)
+
+
+@pytest.mark.parametrize("dtype", CODES)
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_dtype_holds_all_numbers_of_another_if_none_changes_on_the_way(dtype: Any, name: str) -> None:
+    """Every bit pattern of the short dtypes; of the wide ones the closest neighbours of 1, and the largest number."""
+    own = torch_dtype(name)
+    if not own.is_floating_point:
+        assert not holds_all_of(dtype, name)
+        return
+    whole = {1: torch.uint8, 2: torch.int16}.get(own.itemsize)
+    if whole:
+        values = torch.arange(1 << 8 * own.itemsize).to(whole).view(own).double()
+    else:
+        largest = torch.finfo(own)
+        values = torch.tensor([1 + largest.eps, largest.max], dtype=torch.float64)
+    values = values[values.isfinite()]
+    assert holds_all_of(dtype, name) == torch.equal(values.to(torch_dtype(dtype)).double(), values)
 
 
 @pytest.mark.parametrize("dtype", ["fp16", "bf16", "fp32"])
@@ -64,7 +127,7 @@ def test_round_trip_with_convert_is_bitwise(tiny_folder: Path, tmp_path: Path, d
             key.removeprefix("text_model."): v
             for key, v in load_file(tmp_path / "folder" / WEIGHTS[part]).items()
         }
-        assert same({key: value.to(DTYPES[dtype]) for key, value in before.items()}, after)
+        assert same({key: value.to(torch_dtype(dtype)) for key, value in before.items()}, after)
     for part in ("scheduler", "tokenizer", "unet", "vae", "text_encoder"):
         shutil.copytree(
             tiny_folder / part,
@@ -162,7 +225,7 @@ def test_what_cannot_be_written_is_said(
         write_checkpoint(folder, tmp_path / "x.safetensors", "fp16")
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(
-        "dreamgui.models.export_stream.shutil.disk_usage", lambda _: usage._replace(free=1000)
+        "dreamgui.models.files.writing.shutil.disk_usage", lambda _: usage._replace(free=1000)
     )
     with pytest.raises(NotEnoughDisk):
         write_checkpoint(tiny_folder, tmp_path / "y.safetensors")
@@ -189,6 +252,6 @@ def test_reading_back_finds_every_difference(tiny_folder: Path, tmp_path: Path, 
         read_back_fails(path, entries)
 
 
-def read_back_fails(path: Path, entries: list[Entry]) -> None:
+def read_back_fails(path: Path, entries: list[TensorEntry]) -> None:
     with pytest.raises(Damaged, match=r"one\.safetensors reads back differently"):
         read_back(path, entries)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
@@ -11,13 +12,17 @@ from pathlib import Path
 import torch
 
 from dreamgui.config import TrainJob
-from dreamgui.diffusion import checkpoints
 from dreamgui.events import Event, Loss
-from dreamgui.models.catalog import Catalog
+from dreamgui.models.catalog.catalog import Catalog
 from dreamgui.models.manager import Models
 from dreamgui.recipes.train import train
+from dreamgui.training import checkpoints
+from dreamgui.training.resumable import LOCK
 from dreamgui.workspace import Workspace
-from tests.forked import FORK
+
+# Not forked from the test's own process: torch refuses to train in a fork of one that started threads for gradients.
+SERVER = multiprocessing.get_context("forkserver")
+SERVER.set_forkserver_preload([__name__])
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ def numbers(events: list[Event]) -> list[tuple[int, float, float | None, float]]
 
 def kill(workspace: Workspace, job: TrainJob, death: Death) -> bool:
     """Train in a child process that dies by SIGKILL; False where the run was finished before."""
-    child = FORK.Process(target=_die, args=(workspace.root, job, death))
+    child = SERVER.Process(target=_die, args=(workspace.root, job, death))
     child.start()
     child.join(120)
     assert child.exitcode in (0, -signal.SIGKILL), child.exitcode
@@ -53,7 +58,7 @@ def resume(workspace: Workspace, models: Models, job: TrainJob) -> list[Event]:
 def leftovers(workspace: Workspace, job: TrainJob) -> list[str]:
     """What half-written things a killed save left in the run's folder."""
     folder = workspace.place("runs", job.run)
-    return [path.name for path in folder.rglob(".*") if path.name not in (".", "..")]
+    return [path.name for path in folder.rglob(".*") if path.name != LOCK]
 
 
 def _die(root: Path, job: TrainJob, death: Death) -> None:

@@ -8,9 +8,9 @@ import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 from dreamgui.config import Method, TrainJob
-from dreamgui.models.cards import RunCard
-from dreamgui.models.catalog import LORA_FILE, Catalog, write_run
-from dreamgui.models.lora_files import LoraSettings, add_lora, save_lora
+from dreamgui.models.catalog.cards import RunCard
+from dreamgui.models.catalog.catalog import LORA_FILE, Catalog, write_run
+from dreamgui.models.lora.adapters import LoraSettings, add_lora, save_lora
 from dreamgui.workspace import Workspace
 
 torch.set_num_threads(1)

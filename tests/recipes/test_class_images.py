@@ -13,16 +13,16 @@ from PIL import Image
 
 from dreamgui import cli
 from dreamgui.config import ClassImagesJob, Framing, TrainJob
-from dreamgui.data.class_set import plan
+from dreamgui.data.class_images.plan import plan
+from dreamgui.diffusion import class_images as module
 from dreamgui.diffusion import latents
-from dreamgui.diffusion.sample import Draw
+from dreamgui.diffusion.class_images import HOPELESS, TRIES
+from dreamgui.diffusion.generation import generated
+from dreamgui.diffusion.sample import ImageRequest
 from dreamgui.errors import BadInput, NotEnoughPhotos, StopRequested, UnknownName
 from dreamgui.events import ClassImage, Event, Note, Progress, Saved, Skipped
 from dreamgui.models.manager import Models
-from dreamgui.recipes import class_drawing as module
-from dreamgui.recipes.class_drawing import HOPELESS, TRIES
 from dreamgui.recipes.class_images import class_images, class_job
-from dreamgui.recipes.drawn import drawn
 from dreamgui.recipes.train import train
 from dreamgui.workspace import Workspace
 from tests.data.class_pictures import framed
@@ -56,32 +56,34 @@ def seeds(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def counted(parts, requests, progress):  # type: ignore[no-untyped-def]
         seeds.extend(request.seed for request in requests)
-        return (yield from drawn(parts, requests, progress))
+        return (yield from generated(parts, requests, progress))
 
-    monkeypatch.setattr(module, "drawn", counted)
+    monkeypatch.setattr(module, "generated", counted)
     monkeypatch.setattr(module, "TRIES", 1)
     return seeds
 
 
 @pytest.fixture
-def able(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Draw], Image.Image]], list[Draw]]:
+def able(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[Callable[[ImageRequest], Image.Image]], list[ImageRequest]]:
     """Let the model draw what a function of the request says, one picture at a time."""
-    requests: list[Draw] = []
+    requests: list[ImageRequest] = []
 
-    def install(artist: Callable[[Draw], Image.Image]) -> list[Draw]:
+    def install(artist: Callable[[ImageRequest], Image.Image]) -> list[ImageRequest]:
         def by_artist(parts, batch, progress):  # type: ignore[no-untyped-def]
             requests.extend(batch)
             yield progress
             return [artist(request) for request in batch]
 
-        monkeypatch.setattr(module, "drawn", by_artist)
+        monkeypatch.setattr(module, "generated", by_artist)
         monkeypatch.setattr(module, "pictures_at_once", lambda *_: 2)
         return requests
 
     return install
 
 
-def asked_for(request: Draw) -> Framing:
+def asked_for(request: ImageRequest) -> Framing:
     endings: dict[str, Framing] = {"close-up": "close-up", "portrait": "medium", "full body": "full"}
     return endings[request.prompt.rpartition(", ")[2]]
 
@@ -190,7 +192,7 @@ def test_wrong_drawings_are_drawn_again(workspace: Workspace, models: Models, ab
     """Full figures come right at the second try, portraits never."""
     tries: Counter[str] = Counter()
 
-    def artist(request: Draw) -> Image.Image:
+    def artist(request: ImageRequest) -> Image.Image:
         framing = asked_for(request)
         tries[framing] += 1
         if framing == "medium":
@@ -205,7 +207,7 @@ def test_wrong_drawings_are_drawn_again(workspace: Workspace, models: Models, ab
     assert wanted["medium"] < tries["medium"] <= TRIES * wanted["medium"]
     assert len({request.seed for request in requests}) == len(requests)
     again = sum(tries.values()) - 6
-    assert f"{again} drawings" in notes(told)
+    assert f"{again} images" in notes(told)
     assert f"0 show no face and {wanted['medium']} have another framing" in notes(told)
     before = len(requests)
     assert len(shown(run(job(6, class_variants=True), workspace, models))) == 6 and len(requests) == before
@@ -216,7 +218,7 @@ def test_a_face_suffices_without_variants(workspace: Workspace, models: Models, 
     told = run(job(3), workspace, models)
     assert [request.prompt for request in requests] == ["a photo of woman face"] * 4
     assert sorted(request.seed for request in requests) == [0, 1, 2, 3 * 2000 + 1]
-    assert notes(told) == "1 drawings without a face or in another framing were drawn again."
+    assert notes(told) == "1 images without a face or in another framing were generated again."
 
 
 @pytest.mark.parametrize("variants", [False, True])
@@ -226,7 +228,7 @@ def test_a_model_that_draws_no_faces_is_left_alone(
     requests = able(lambda request: NOBODY)
     told = run(job(40, class_variants=variants), workspace, models)
     assert len(shown(told)) == 40 and len(requests) <= 40 + HOPELESS + 2
-    assert "No face was found in any drawing" in notes(told) and "40 show no face" in notes(told)
+    assert "No face was found in any image" in notes(told) and "40 show no face" in notes(told)
     run(job(50, class_variants=variants), workspace, models)
     assert len(requests) <= 50 + HOPELESS + 2
 
@@ -300,16 +302,16 @@ def test_a_second_training_neither_draws_nor_encodes(
         return moments(parts, pixels)
 
     monkeypatch.setattr(latents, "_moments", counted)
-    wish = {"model": "tiny", "dataset": "anna", "steps": 1, "sample_every": 0, "class_steps": 2}
-    list(train(TrainJob(**wish, class_count=3, run="first"), workspace, models))
+    wanted = {"model": "tiny", "dataset": "anna", "steps": 1, "sample_every": 0, "class_steps": 2}
+    list(train(TrainJob(**wanted, class_count=3, run="first"), workspace, models))
     assert (len(seeds), sum(encoded)) == (3, 3 + 3)
-    list(train(TrainJob(**wish, class_count=2), workspace, models))
-    list(train(TrainJob(**wish, class_count=3, method="unet"), workspace, models))
+    list(train(TrainJob(**wanted, class_count=2), workspace, models))
+    list(train(TrainJob(**wanted, class_count=3, method="unet"), workspace, models))
     assert (len(seeds), sum(encoded)) == (3, 3 + 3)
     # A set of which nothing is shared must not push the first one's latents out.
-    list(train(TrainJob(**wish, class_count=1, class_variants=False), workspace, models))
+    list(train(TrainJob(**wanted, class_count=1, class_variants=False), workspace, models))
     assert (len(seeds), sum(encoded)) == (4, 3 + 4)
-    list(train(TrainJob(**wish, run="usual"), workspace, models))
+    list(train(TrainJob(**wanted, run="usual"), workspace, models))
     assert (len(seeds), sum(encoded)) == (31, 3 + 31)
     assert models.catalog.run("usual").job["class_count"] == 30
     assert models.catalog.run("first").job["class_count"] == 3
@@ -331,3 +333,15 @@ def test_from_the_command_line(workspace: Workspace, capsys: pytest.CaptureFixtu
     assert (
         "saved class images a-photo-of-woman-face-" in out and "Of the 2 class images 2 show no face" in out
     )
+
+
+def test_the_class_prompt_follows_the_datasets(
+    workspace: Workspace, models: Models, seeds: list[int]
+) -> None:
+    sheet = make_dataset(workspace).folder / "dataset.json"
+    sheet.write_text(sheet.read_text("utf-8").replace("sks woman", "ohwx man"), "utf-8")
+    wanted = {"model": "tiny", "dataset": "anna", "class_count": 1, "class_steps": 2}
+    for given, prompt in (({}, "a-photo-of-man-face"), ({"class_prompt": "a dog"}, "a-dog")):
+        list(class_images(ClassImagesJob.model_validate({**wanted, **given}), workspace, models))
+        assert workspace.names("classes")[-1].startswith(prompt)
+    assert seeds

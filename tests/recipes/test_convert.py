@@ -22,10 +22,10 @@ from dreamgui.assets import ASSETS
 from dreamgui.config import ConvertJob
 from dreamgui.errors import BadInput, BadModelFile, NotEnoughDisk, StopRequested, UnknownName
 from dreamgui.events import Event, Note, Progress, Saved
-from dreamgui.models.cards import ModelSpec
-from dreamgui.models.components import WEIGHTS
-from dreamgui.models.layout import PARTS, PREFIXES, Part
+from dreamgui.models.catalog.cards import ModelSpec
+from dreamgui.models.files.layout import PARTS, PREFIXES, Part
 from dreamgui.models.manager import Models
+from dreamgui.models.recognition.components import WEIGHTS
 from dreamgui.recipes.convert import convert
 from dreamgui.workspace import Workspace
 from tests.models.server import Server, civitai_answers, hub_answers
@@ -370,6 +370,55 @@ def test_a_folder_from_the_hub(online: Server, workspace: Workspace, tiny_folder
     assert card.name == "portraits" and card.source == f"anna/portraits@{'c' * 40}"
     assert "at commit cccccccccccc" in events_notes(events)
     assert [path.name for path in (workspace.root / "models").iterdir()] == ["portraits"]
+
+
+def split_unet(folder: Path, index: str, factor: float = 1.0) -> dict[str, bytes]:
+    """A folder's files as a repository has them, with the UNet (times a factor) in two files."""
+    files = {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path != folder / WEIGHTS["unet"]
+    }
+    tensors = {key: value * factor for key, value in load_file(folder / WEIGHTS["unet"]).items()}
+    places = {key: f"part-{number % 2}.safetensors" for number, key in enumerate(sorted(tensors))}
+    for name in ("part-0.safetensors", "part-1.safetensors"):
+        files[f"unet/{name}"] = save({key: tensors[key] for key in places if places[key] == name})
+    return files | {f"unet/{index}": json.dumps({"weight_map": places}).encode()}
+
+
+@pytest.mark.parametrize(
+    "index",
+    ["diffusion_pytorch_model.safetensors.index.json", "diffusion_pytorch_model.fp16.safetensors.index.json"],
+)
+def test_split_weights_from_the_hub(
+    online: Server, workspace: Workspace, tiny_folder: Path, index: str
+) -> None:
+    hub_answers(online, "anna/split", split_unet(tiny_folder, index))
+    name = saved(run(workspace, source="anna/split")).name
+    ours = load_file(workspace.place("models", name) / WEIGHTS["unet"])
+    theirs = load_file(tiny_folder / WEIGHTS["unet"])
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key].half()) for key in ours)
+
+
+def test_two_models_with_the_same_index_are_two(
+    online: Server, workspace: Workspace, tiny_folder: Path
+) -> None:
+    index = "diffusion_pytorch_model.safetensors.index.json"
+    hub_answers(online, "anna/split", split_unet(tiny_folder, index))
+    assert saved(run(workspace, source="anna/split")).name == "split"
+    hub_answers(online, "berta/split", split_unet(tiny_folder, index, factor=0.5))
+    assert saved(run(workspace, source="berta/split")).name != "split"
+
+
+def test_a_missing_piece_of_split_weights_is_named(
+    online: Server, workspace: Workspace, tiny_folder: Path
+) -> None:
+    files = split_unet(tiny_folder, "diffusion_pytorch_model.safetensors.index.json")
+    del files["unet/part-1.safetensors"]
+    hub_answers(online, "anna/split", files)
+    with pytest.raises(BadInput, match=r"anna/split lacks part-1\.safetensors"):
+        run(workspace, source="anna/split")
+    assert workspace.names("models") == []
 
 
 def test_a_wrong_file_from_the_hub_is_refused_and_removed(online: Server, workspace: Workspace) -> None:

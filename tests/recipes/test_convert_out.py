@@ -14,8 +14,8 @@ from dreamgui.cli import main
 from dreamgui.config import ConvertJob
 from dreamgui.errors import BadInput, Damaged, StopRequested, UnknownName
 from dreamgui.events import Event, Progress, Saved
-from dreamgui.models.demo_bundle import unpack
 from dreamgui.models.manager import Models
+from dreamgui.models.sources.demo_bundle import unpack
 from dreamgui.recipes.convert import convert
 from dreamgui.workspace import Workspace
 from tests.tiny import make_tiny_base, make_tiny_bundle, make_tiny_controlnet
@@ -98,7 +98,7 @@ def test_a_taken_place_is_said_before_anything_is_done(
     assert (tmp_path / "one.safetensors").read_text() == "mine"
 
 
-@pytest.mark.parametrize("label", ["Wrote the VAE", "Exporting", "Drawing through the export"])
+@pytest.mark.parametrize("label", ["Wrote the VAE", "Exporting", "Generating through the export"])
 def test_stopping_leaves_nothing(workspace: Workspace, demo: Path, tmp_path: Path, label: str) -> None:
     job = ConvertJob(source=str(demo), out=tmp_path / "to" / "folder")
     steps: Any = convert(job, workspace, Models(workspace, torch.device("cpu")))
@@ -112,7 +112,7 @@ def test_stopping_leaves_nothing(workspace: Workspace, demo: Path, tmp_path: Pat
 def test_a_file_that_draws_something_else_is_never_called_saved(
     workspace: Workspace, demo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dreamgui.models.certificate.difference", lambda *_: (255.0, 99.0))
-    with pytest.raises(Damaged, match="draws another picture"):
+    monkeypatch.setattr("dreamgui.exporting.certificate.difference", lambda *_: (255.0, 99.0))
+    with pytest.raises(Damaged, match="generates another picture"):
         run(workspace, source=str(demo), out=tmp_path / "to" / "folder")
     assert nothing_is_left(workspace, tmp_path / "to")

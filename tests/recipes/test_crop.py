@@ -13,9 +13,9 @@ from PIL import Image, ImageEnhance
 
 from dreamgui import cli
 from dreamgui.config import CropJob
-from dreamgui.data.dataset import Dataset
-from dreamgui.data.exchange import export_zip
-from dreamgui.errors import BadInput, NotEnoughPhotos, OutOfRange, StopRequested
+from dreamgui.data.dataset.dataset import Dataset
+from dreamgui.data.exchange.exchange import export_zip
+from dreamgui.errors import BadInput, NotEnoughDisk, NotEnoughPhotos, OutOfRange, StopRequested
 from dreamgui.events import Cropped, Event, Note, Progress, Saved, Skipped
 from dreamgui.models.manager import Models
 from dreamgui.recipes.crop import crop
@@ -59,7 +59,8 @@ def test_real_photographs_become_a_data_set(workspace: Workspace) -> None:
     assert all(Image.open(event.saved).size == (512, 512) for event in crops)
     assert [event.box for event in crops] == [entry.box for entry in dataset.entries]
     looks = [event for event in of(Progress, events) if event.label == "Looking for faces"]
-    assert [event.done for event in looks] == [1, 2] and looks[0].total == 2
+    # A slow machine beats in between.
+    assert list(dict.fromkeys(event.done for event in looks if event.done)) == [1, 2] and looks[0].total == 2
     notes = " ".join(note.text for note in of(Note, events))
     assert "are few; from 15 on" in notes and "called two-people" in notes
 
@@ -116,10 +117,10 @@ def test_several_faces_and_a_cut_face_are_said(workspace: Workspace, tmp_path: P
 
 def test_no_usable_photograph_leaves_nothing_behind(workspace: Workspace, tmp_path: Path) -> None:
     run = stream(workspace, [COFFEE])
-    with pytest.raises(NotEnoughPhotos, match="Of 1 files none"):
+    with pytest.raises(NotEnoughPhotos, match="among the files"):
         list(run)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(NotEnoughPhotos, match="Of 0 files none"):
+    with pytest.raises(NotEnoughPhotos, match="among the files"):
         list(stream(workspace, [tmp_path / "empty"]))
     assert not workspace.names("datasets") and not workspace.names("uploads")
 
@@ -138,10 +139,12 @@ def test_shares_above_one_are_refused(workspace: Workspace) -> None:
 
 
 def test_a_second_data_set_of_the_same_name_overwrites_nothing(workspace: Workspace) -> None:
-    first, second = (of(Saved, list(stream(workspace, [HOPPER])))[0] for _ in range(2))
+    told = [list(stream(workspace, [HOPPER])) for _ in range(2)]
+    first, second = (of(Saved, events)[0] for events in told)
     assert (first.name, second.name) == ("my-photos", "my-photos-2")
     assert Dataset.load(first.path).entries == Dataset.load(second.path).entries
     assert len(workspace.names("uploads")) == 2
+    assert ["It is called my-photos-2" in str(events) for events in told] == [False, True]
 
 
 def test_stop_keeps_the_crops_so_far(workspace: Workspace) -> None:
@@ -151,6 +154,24 @@ def test_stop_keeps_the_crops_so_far(workspace: Workspace) -> None:
     events = [run.throw(StopRequested()), *run]  # type: ignore[attr-defined]
     (saved,) = of(Saved, events)
     assert len(Dataset.load(saved.path).entries) == 1
+
+
+def test_a_disk_that_fills_keeps_the_crops_so_far_and_says_so(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add, added = Dataset.add, []
+
+    def until_full(self: Dataset, *given: Any) -> Any:
+        if added:
+            raise NotEnoughDisk("The disk is full: 0002.png needs 188 kB; 0 kB are free.", "Make room.")
+        added.append(add(self, *given))
+        return added[-1]
+
+    monkeypatch.setattr(Dataset, "add", until_full)
+    with pytest.raises(NotEnoughDisk, match=r"0002\.png needs") as caught:
+        list(stream(workspace, [ASTRONAUT, HOPPER], dataset="anna"))
+    assert "Make room and crop again. The dataset 'anna' keeps 1 of " in caught.value.next_step
+    assert len(Dataset.load(workspace.find("datasets", "anna")).entries) == 1
 
 
 def test_stop_before_the_first_crop_leaves_nothing(workspace: Workspace) -> None:
@@ -218,18 +239,19 @@ def test_near_copies_are_marked_and_said(mixed: Mixed) -> None:
     _, dataset, events, _ = mixed
     first = next(entry for entry in dataset.entries if entry.source == "p3-small.jpg")
     copies = [entry for entry in dataset.entries if entry.source == "p3.jpg"]
-    assert first.quality and first.quality.twin == ""
-    assert {entry.quality.twin for entry in copies if entry.quality} == {first.file}
+    assert first.quality and first.quality.near_duplicate == ""
+    assert {entry.quality.near_duplicate for entry in copies if entry.quality} == {first.file}
     assert any(f"nearly the same as {first.file}" in note.text for note in of(Note, events))
 
 
-def test_one_photograph_is_set_aside_and_named(mixed: Mixed) -> None:
+def test_two_photographs_are_set_aside_and_named(mixed: Mixed) -> None:
     _, dataset, events, _ = mixed
-    (aside,) = dataset.held_out_photographs
-    assert aside not in ("stranger.jpg", "p3.jpg", "p3-small.jpg")
+    aside = dataset.held_out_photographs
+    assert len(aside) == 2 and not {"stranger.jpg", "p3.jpg", "p3-small.jpg"} & set(aside)
     trained = {path.name for path, _ in dataset.images()}
-    assert not trained & {entry.file for entry in dataset.entries if entry.source == aside}
-    assert any(f"never trained on: {aside}" in note.text for note in of(Note, events))
+    assert not trained & {entry.file for entry in dataset.entries if entry.source in aside}
+    told = next(note.text for note in of(Note, events) if "never trained on" in note.text)
+    assert all(name in told for name in aside)
 
 
 def test_the_copy_is_a_whole_data_set_with_scores(mixed: Mixed) -> None:
@@ -239,7 +261,9 @@ def test_the_copy_is_a_whole_data_set_with_scores(mixed: Mixed) -> None:
     sheet = json.loads((root / "out" / "dataset.json").read_text("utf-8"))
     for entry in sheet["entries"]:
         assert entry["source"] and len(entry["box"]) == 4 and entry["framing"] and 0 < entry["score"] <= 1
-        assert {"sharpness", "exposure", "face_px", "turn", "light", "twin"} <= set(entry["quality"])
+        assert {"sharpness", "exposure", "face_px", "turn", "light", "near_duplicate"} <= set(
+            entry["quality"]
+        )
     assert {path.name for path, _ in dataset.images()} == {
         path.name for path in (root / "out" / "images").glob("*.png")
     }
@@ -264,7 +288,7 @@ def test_the_copy_may_be_a_zip(mixed: Mixed, tmp_path: Path) -> None:
         assert {n: one.read(n) for n in one.namelist() if n.endswith(".png")} == {
             n: other.read(n) for n in other.namelist() if n.endswith(".png")
         }
-    with pytest.raises(BadInput, match="is no exported data set"):
+    with pytest.raises(BadInput, match="is no exported dataset"):
         next(stream(workspace, [HOPPER], out=root / "more.zip"))
 
 
@@ -316,3 +340,30 @@ def test_a_taken_folder_for_the_copy_is_refused_at_once(workspace: Workspace, tm
     (tmp_path / "letter.txt").touch()
     with pytest.raises(BadInput, match=r"holds other files|can be written"):
         next(stream(workspace, [HOPPER], out=tmp_path))
+
+
+def test_two_data_sets_of_one_long_name_both_stay(workspace: Workspace) -> None:
+    """The second one's name was cut to the first one's, and its clean-up removed the first one's folder."""
+    wanted, kept = "anna-" + "x" * 90, {}
+    for photo in (ASTRONAUT, HOPPER):
+        saved = of(Saved, list(stream(workspace, [photo], dataset=wanted)))[0]
+        kept[saved.path] = photo.name
+    assert [Dataset.load(path).entries[0].source for path in kept] == list(kept.values())
+    with pytest.raises(NotEnoughPhotos):
+        list(stream(workspace, [COFFEE], dataset=wanted))
+    assert all(len(Dataset.load(path).entries) for path in kept)
+
+
+@pytest.mark.parametrize("name", ["\u0410\u043d\u043d\u0430", "\u674e", "Zo\u00eb"])
+def test_names_of_all_scripts_stay(workspace: Workspace, name: str) -> None:
+    saved = of(Saved, list(stream(workspace, [HOPPER], dataset=name)))[0]
+    assert saved.name == saved.path.name == name
+    dataset = Dataset.load(workspace.find("datasets", name))
+    dataset.set_framing(dataset.entries[0].file, "close-up")
+
+
+@pytest.mark.parametrize("shelf", ["datasets", "runs", "models"])
+def test_a_copy_is_written_to_no_shelf(workspace: Workspace, shelf: str) -> None:
+    with pytest.raises(BadInput, match="lies among the datasets, runs and models"):
+        next(stream(workspace, [HOPPER], out=workspace.root / shelf / "anna"))
+    assert list((workspace.root / shelf).iterdir()) == []

@@ -15,10 +15,10 @@ from PIL import Image
 
 from dreamgui.config import COMPARE_PROMPTS, DemoJob
 from dreamgui.errors import BadInput, StopRequested
-from dreamgui.events import Event, Hint, Loss, Note, Progress, Saved
+from dreamgui.events import ControlMap, Event, Loss, Note, Progress, Saved
+from dreamgui.jobs.stages import Stages
 from dreamgui.models.manager import Models
 from dreamgui.recipes.demo import demo
-from dreamgui.recipes.stages import Stages
 from dreamgui.workspace import Workspace
 from tests.tiny import make_tiny_base, make_tiny_bundle, make_tiny_controlnet
 
@@ -96,7 +96,7 @@ def test_stages_are_told_and_measured(events: list[Event]) -> None:
     progress = [event for event in events if isinstance(event, Progress) and event.label == "The whole demo"]
     assert progress[-1].done == progress[-1].total == 11
     assert sum(isinstance(event, Loss) for event in events) == 5 * 3
-    assert [event.control for event in events if isinstance(event, Hint)] == ["canny", "pose"]
+    assert [event.control for event in events if isinstance(event, ControlMap)] == ["canny", "pose"]
 
 
 def test_it_can_run_again_into_its_own_folder_only(models: Models, out: Path, tmp_path: Path) -> None:

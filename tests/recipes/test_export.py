@@ -15,24 +15,26 @@ import torch
 from diffusers import UNet2DConditionModel
 from PIL import Image
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from dreamgui.config import Dtype, ExportFormat, ExportJob, MergeJob, ResizeJob
-from dreamgui.diffusion.sample import draw
+from dreamgui.diffusion.sample import generate
 from dreamgui.errors import BadInput, Damaged, StopRequested, UnknownName
-from dreamgui.events import Cell, Event, Saved
-from dreamgui.models.cards import ModelSpec, RunCard, read_card, write_run
-from dreamgui.models.catalog import LORA_FILE
-from dreamgui.models.certificate import Certificate, FileProof, certificate_draw, certify, difference
-from dreamgui.models.export import write_checkpoint
-from dreamgui.models.export_open import lora_by_diffusers
+from dreamgui.events import Cell, Event, Note, Saved
+from dreamgui.exporting.certificate import Certificate, FileProof, certificate_request, certify, difference
+from dreamgui.exporting.reopen import lora_by_diffusers
+from dreamgui.exporting.whole_model import write_checkpoint
+from dreamgui.models.catalog.cards import ModelSpec, RunCard, read_card, write_run
+from dreamgui.models.catalog.catalog import LORA_FILE
 from dreamgui.models.loading import load_text_encoder
-from dreamgui.models.lora_files import LoraSettings, add_lora, read_lora, save_lora
+from dreamgui.models.lora.adapters import LoraSettings, add_lora, read_lora, save_lora
+from dreamgui.models.lora.settings import settings_of
+from dreamgui.models.lora.text_encoders import add_text_lora, save_text_encoder
 from dreamgui.models.manager import Models
-from dreamgui.models.text_encoders import add_text_lora, save_text_encoder
-from dreamgui.recipes import export as recipe
-from dreamgui.recipes.export import export
-from dreamgui.recipes.merge import merge
-from dreamgui.recipes.resize import resize
+from dreamgui.recipes.workshop import export as recipe
+from dreamgui.recipes.workshop.export import export
+from dreamgui.recipes.workshop.merge import merge
+from dreamgui.recipes.workshop.resize import resize
 from dreamgui.workspace import Workspace, read_json
 from tests.recipes.runs import make_run
 from tests.tiny import make_tiny_base
@@ -129,19 +131,23 @@ def test_certified(models: Models, tmp_path: Path, model: str, form: ExportForma
 
 def test_a_lora_in_both_layouts_draws_the_same_to_the_last_bit(models: Models, tmp_path: Path) -> None:
     """By diffusers' own loader, against our run's file; the header says what other programs show."""
-    draws = []
+    generates = []
     for form in ("lora-kohya", "lora-diffusers"):
         run(models, model="adapted", format=form, out=str(tmp_path / form))
         with (
             models.use(ModelSpec("tiny")) as parts,
-            lora_by_diffusers(parts, tmp_path / f"{form}.safetensors"),
+            lora_by_diffusers(
+                parts, tmp_path / f"{form}.safetensors", models.catalog.folder("tiny")
+            ) as adapted,
         ):
-            draws.append(answer(parts.unet))
+            generates.append(answer(adapted.unet))
     with models.use(models.catalog.spec("adapted")) as parts:
-        draws.append(answer(parts.unet))
-    assert torch.equal(draws[0], draws[1]) and torch.equal(draws[1], draws[2])
+        generates.append(answer(parts.unet))
+    assert torch.equal(generates[0], generates[1])
+    # Ours are added to the weights, theirs stand beside them.
+    assert torch.allclose(generates[1], generates[2], rtol=1e-4, atol=1e-5)
     with models.use(ModelSpec("tiny")) as parts:
-        assert not torch.equal(answer(parts.unet), draws[0])
+        assert not torch.equal(answer(parts.unet), generates[0])
     with safe_open(tmp_path / "lora-kohya.safetensors", "pt") as file:
         texts, keys = file.metadata(), set(file.keys())
     assert texts["ss_network_dim"] == "4" and texts["ss_network_alpha"] == "4.0" and texts["ss_steps"] == "5"
@@ -161,29 +167,89 @@ def test_a_lora_file_there_and_back(models: Models, tmp_path: Path) -> None:
     given = {"model": str(tmp_path / "k.safetensors"), "base": "tiny"}
     run(models, **given, format="lora-diffusers", out=str(tmp_path / "d"))
     ours, back = read_lora(models.catalog.run_file("telling")), read_lora(tmp_path / "d.safetensors")
-    assert {**ours.tensors, **ours.text}.keys() == {**back.tensors, **back.text}.keys()
+    assert ours.tensors.keys() == back.tensors.keys()
     assert all(torch.equal(value, back.tensors[key]) for key, value in ours.tensors.items())
     assert back.metadata["ss_network_dim"] == "4"
-    with pytest.raises(UnknownName):
+    with pytest.raises(BadInput, match="holds a whole model"):
         run(models, **given, format="single-file", out=str(tmp_path / "s"))
     work = models.catalog.workspace
     list(merge(MergeJob(lora=given["model"], model="tiny", run="baked"), work, models))
     list(resize(ResizeJob(lora="telling", rank=2, run="small"), work, models))
     run(models, model="small", format="lora-diffusers", out=str(tmp_path / "small"))
-    request = certificate_draw(models.catalog.card("tiny"))
+    request = certificate_request(models.catalog.card("tiny"))
     pictures = []
     for name in ("baked", "telling", "tiny"):
         with models.use(models.catalog.spec(name)) as parts:
-            pictures += draw(parts, [request])
+            pictures += generate(parts, [request])
     assert difference(pictures[0], pictures[1])[1] < 0.1 < difference(pictures[0], pictures[2])[1]
+
+
+@pytest.mark.parametrize("form", ["lora-kohya", "lora-diffusers"])
+def test_a_pickled_lora_of_any_text_layers_is_exported(
+    models: Models, tmp_path: Path, form: ExportFormat
+) -> None:
+    """As kohya's scripts train by default, the mlp too, here with alphas that differ."""
+    tensors = {}
+    for number, (name, width) in enumerate(
+        {
+            "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k": 32,
+            "lora_te_text_model_encoder_layers_0_self_attn_q_proj": 32,
+            "lora_te_text_model_encoder_layers_0_self_attn_out_proj": 32,
+            "lora_te_text_model_encoder_layers_1_mlp_fc1": 64,
+        }.items()
+    ):
+        torch.manual_seed(number)
+        tensors[f"{name}.lora_down.weight"] = torch.randn(4, 32)
+        tensors[f"{name}.lora_up.weight"] = torch.randn(width, 4)
+        tensors[f"{name}.alpha"] = torch.tensor(2.0 if number else 1.0)
+    torch.save(tensors, tmp_path / "given.pt")
+    given = {"model": str(tmp_path / "given.pt"), "base": "tiny", "dtype": "fp32"}
+    run(models, **given, format=form, out=str(tmp_path / "out"))
+    certificate = Certificate.model_validate(read_json(tmp_path / "out.certificate.json"))
+    assert certificate.passed and certificate.effect_mean and not certificate.rounded
+
+
+def test_an_embedding_that_a_lora_brings_along_is_told_missing(models: Models, tmp_path: Path) -> None:
+    """OneTrainer's bundle: the export holds the layers alone."""
+    key = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+    tensors = {f"{key}.lora_down.weight": torch.randn(4, 32), f"{key}.lora_up.weight": torch.randn(32, 4)}
+    save_file(
+        {**tensors, "bundle_emb.anna.string_to_param.*": torch.randn(1, 32)}, tmp_path / "b.safetensors"
+    )
+    given = {"model": str(tmp_path / "b.safetensors"), "base": "tiny", "format": "lora-kohya"}
+    events = run(models, **given, out=str(tmp_path / "out"))
+    told = [event.text for event in events if isinstance(event, Note)]
+    assert told[0] == "Not in the export, as DreamGUI doesn't read it: the textual inversion anna."
+    assert set(load_file(tmp_path / "out.safetensors")) == {*tensors, f"{key}.alpha"}
+
+
+def test_a_path_that_exists_and_is_no_lora(models: Models, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(BadInput, match="holds no LoRA"):
+        run(models, model=str(tmp_path / "folder"), base="tiny", format="lora-kohya", out=str(tmp_path / "x"))
+    for name in ("", "x" * 300):
+        with pytest.raises(UnknownName, match="no model or run named"):
+            run(models, model=name, format="lora-kohya")
+    with pytest.raises(UnknownName, match="is a path or an address, not the name") as caught:
+        run(models, model=str(tmp_path / "folder"), format="diffusers", out=str(tmp_path / "x"))
+    assert caught.value.next_step.startswith("Convert") and "tiny" in caught.value.next_step
+    with pytest.raises(
+        BadInput, match=r"gone\.pt' names a file, and diffusers holds a whole model"
+    ) as caught:
+        run(models, model=str(tmp_path / "gone.pt"), format="diffusers", out=str(tmp_path / "x"))
+    assert "lora-kohya or lora-diffusers" in caught.value.next_step
+    with pytest.raises(UnknownName, match=r"no file or folder '.*gone\.pt'"):
+        run(models, model=str(tmp_path / "gone.pt"), format="lora-kohya", out=str(tmp_path / "x"))
 
 
 def test_a_text_encoders_lora_comes_back_from_kohyas_keys(models: Models, tmp_path: Path) -> None:
     run(models, model="telling", format="lora-kohya", out=str(tmp_path / "x"))
     unet = UNet2DConditionModel.from_pretrained(models.catalog.folder("tiny") / "unet")
     ours, back = read_lora(models.catalog.run_file("telling")), read_lora(tmp_path / "x.safetensors", unet)
-    assert ours.text and back.text.keys() == ours.text.keys() and back.text_alpha == ours.text_alpha == 4
-    assert all(torch.equal(back.text[key], ours.text[key]) for key in ours.text)
+    assert ours.text_layers and back.text_layers.keys() == ours.text_layers.keys()
+    assert all(torch.equal(back.tensors[key], ours.tensors[key]) for key in ours.tensors)
+    assert settings_of(back.text_layers) == settings_of(ours.text_layers)
+    assert settings_of(back.text_layers)["lora_alpha"] == 4
 
 
 @torch.no_grad()
@@ -204,7 +270,7 @@ def test_an_export_that_draws_something_else_is_never_saved(
     monkeypatch.setattr(recipe, "_write_whole", lost)
     target = tmp_path / "out" / "out.safetensors"
     events: list[Event] = []
-    with pytest.raises(Damaged, match="draws another picture"):
+    with pytest.raises(Damaged, match="generates another picture"):
         for event in export(ExportJob(model="adapted", out=str(target)), models.catalog.workspace, models):
             events.append(event)
     assert not any(isinstance(event, Saved) for event in events) and list(target.parent.iterdir()) == []
@@ -230,9 +296,9 @@ def test_the_live_model_is_gone_before_the_export_is_opened(
 ) -> None:
     """Two whole models at full size are 9.5 GB on the CPU (seen); one is half of that."""
     lent: list[weakref.ref[Any]] = []
-    really_drawn, really_open = recipe.drawn, recipe.open_whole
+    really_drawn, really_open = recipe.generated, recipe.open_whole
 
-    def drawn(parts: Any, *rest: Any) -> Any:
+    def generated(parts: Any, *rest: Any) -> Any:
         lent.append(weakref.ref(parts.unet))
         return really_drawn(parts, *rest)
 
@@ -241,7 +307,7 @@ def test_the_live_model_is_gone_before_the_export_is_opened(
         assert lent and all(unet() is None for unet in lent)
         return really_open(*given)
 
-    monkeypatch.setattr(recipe, "drawn", drawn)
+    monkeypatch.setattr(recipe, "generated", generated)
     monkeypatch.setattr(recipe, "open_whole", open_whole)
     run(models, model="moved", out=str(tmp_path / "moved"))
     assert len(lent) == 3

@@ -6,20 +6,18 @@ import pytest
 import torch
 
 from dreamgui.config import PreflightJob
-from dreamgui.diffusion.step import TrainingStep
 from dreamgui.errors import NotEnoughDisk, NotEnoughMemory, NotEnoughPhotos, UnknownName
 from dreamgui.events import Note, Score
 from dreamgui.models.manager import Models
-from dreamgui.recipes import preflight as module
 from dreamgui.recipes.preflight import preflight
+from dreamgui.training.steps.step import TrainingStep
 from dreamgui.workspace import Workspace
 from tests.diffusion.made import make_dataset
 from tests.tiny import make_tiny_base
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    monkeypatch.setattr(module, "SAMPLE_STEPS", 2)
+def workspace(tmp_path: Path) -> Workspace:
     workspace = Workspace(tmp_path)
     make_tiny_base(workspace)
     make_dataset(workspace)
@@ -27,7 +25,9 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 
 def job(**changes: object) -> PreflightJob:
-    return PreflightJob.model_validate({"model": "tiny", "dataset": "anna", "steps": 50, **changes})
+    return PreflightJob.model_validate(
+        {"model": "tiny", "dataset": "anna", "steps": 50, "sample_steps": 2, **changes}
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,9 @@ def test_what_a_training_refuses_is_refused(workspace: Workspace, monkeypatch: p
     with pytest.raises(NotEnoughPhotos):
         list(preflight(job(dataset="few"), workspace, models))
     monkeypatch.setattr(
-        Workspace, "require_space", lambda self, need: (_ for _ in ()).throw(NotEnoughDisk("full", "clean"))
+        Workspace,
+        "require_space",
+        lambda self, need, what: (_ for _ in ()).throw(NotEnoughDisk("full", "clean")),
     )
     with pytest.raises(NotEnoughDisk):
         list(preflight(job(), workspace, models))
@@ -78,3 +80,11 @@ def test_out_of_memory_names_what_helps(workspace: Workspace, monkeypatch: pytes
         list(preflight(job(batch_size=8), workspace, models))
     monkeypatch.undo()
     assert list(preflight(job(), workspace, models))
+
+
+def test_captions_that_another_program_changed_are_told(workspace: Workspace) -> None:
+    text = next((workspace.find("datasets", "anna") / "images").glob("*.txt"))
+    text.write_bytes("sks в шляпе".encode("cp1251"))
+    told = preflight(job(), workspace, Models(workspace, torch.device("cpu")))
+    first = next(event for event in told if isinstance(event, Note))
+    assert text.name in first.text and "another program" in first.text

@@ -14,10 +14,10 @@ from dreamgui.events import Begun, Event, Loss, Note, Saved, Score
 from dreamgui.models.manager import Models
 from dreamgui.recipes import sweep as module
 from dreamgui.recipes.sweep import plan, sweep
-from dreamgui.recipes.sweep_queue import SweepQueue
-from dreamgui.ui.form import make_config
+from dreamgui.training.sweep_queue import SweepQueue
+from dreamgui.ui.parts.form import make_config
 from dreamgui.workspace import Workspace, read_json
-from tests.diffusion.made import make_dataset
+from tests.diffusion.made import make_dataset, picture
 from tests.tiny import make_tiny_base
 
 torch.set_num_threads(1)
@@ -27,7 +27,7 @@ gc.freeze()
 
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "DRAW_STEPS", 2)
+    monkeypatch.setattr(module, "PICTURE_STEPS", 2)
 
 
 @pytest.fixture
@@ -76,9 +76,15 @@ def test_a_text_box_holds_numbers() -> None:
             make_config(SweepJob, wrong)
 
 
+def test_a_prompt_that_is_read_otherwise_is_noted_once(workspace: Workspace, models: Models) -> None:
+    wanted = job(learning_rates=(1e-3,), prompts=("a <lora:b:1> c",))
+    notes = [event.text for event in sweep(wanted, workspace, models) if isinstance(event, Note)]
+    assert sum("loads no LoRA" in text for text in notes) == 1
+
+
 def test_a_whole_sweep_and_the_same_again(workspace: Workspace, models: Models) -> None:
-    wish = job(with_unet=True)
-    events = list(sweep(wish, workspace, models))
+    wanted = job(with_unet=True)
+    events = list(sweep(wanted, workspace, models))
     found = scores(events)
     assert list(found) == [
         "grid-r2-lr0.001",
@@ -98,14 +104,16 @@ def test_a_whole_sweep_and_the_same_again(workspace: Workspace, models: Models) 
     assert events[-1] == Saved("report", "grid", folder)
     table = (folder / "README.md").read_text(encoding="utf-8")
     assert all(name in table for name in found) and "5 of 5" in table
-    assert len(read_json(folder / "report.json")["rows"]) == 5
+    report = read_json(folder / "report.json")
+    assert len(report["rows"]) == 5 and report["reference"] == {"photographs": 0, "held_out": False}
     assert len(list((folder / "images").iterdir())) == 10
 
-    again = list(sweep(wish, workspace, models))
+    again = list(sweep(wanted, workspace, models))
     assert scores(again) == found and not any(isinstance(event, Loss) for event in again)
     assert len(models.catalog.runs()) == 5
     more = list(sweep(job(ranks=(2,), steps=4), workspace, models))
-    assert [*scores(more)] == [f"{name}-2" for name in [*found][:2]], "other settings are other runs"
+    assert [*scores(more)] == ["grid-2-r2-lr0.001", "grid-2-r2-lr0.01"], "other settings are another sweep"
+    assert len(read_json(folder / "report.json")["rows"]) == 5
 
 
 def test_a_failing_point_is_named_and_the_rest_goes_on(
@@ -115,12 +123,12 @@ def test_a_failing_point_is_named_and_the_rest_goes_on(
 
     def failing(point: TrainJob, *rest: object) -> Iterator[Event]:
         if point.rank == 2:
-            raise NotEnoughMemory("The card ran out of memory.", "Use a smaller batch.")
+            raise NotEnoughMemory("The GPU ran out of memory.", "Use a smaller batch.")
         yield from train(point, *rest)  # type: ignore[arg-type]
 
     monkeypatch.setattr(module, "train", failing)
-    wish = job(learning_rates=(1e-3,))
-    events = list(sweep(wish, workspace, models))
+    wanted = job(learning_rates=(1e-3,))
+    events = list(sweep(wanted, workspace, models))
     assert any(isinstance(event, Note) and "grid-r2-lr0.001 failed" in event.text for event in events)
     found = scores(events)
     assert found["grid-r2-lr0.001"]["loss"] is None and found["grid-r4-lr0.001"]["loss"]
@@ -128,15 +136,15 @@ def test_a_failing_point_is_named_and_the_rest_goes_on(
         encoding="utf-8"
     )
     monkeypatch.undo()
-    monkeypatch.setattr(module, "DRAW_STEPS", 2)
-    retried = scores(list(sweep(wish, workspace, models)))
+    monkeypatch.setattr(module, "PICTURE_STEPS", 2)
+    retried = scores(list(sweep(wanted, workspace, models)))
     assert retried["grid-r2-lr0.001"]["loss"] and retried["grid-r4-lr0.001"] == found["grid-r4-lr0.001"]
 
 
 def test_all_points_failing_is_a_failure(
     workspace: Workspace, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dreamgui.recipes.tiers._eight_bit", lambda device: "It isn't installed.")
+    monkeypatch.setattr("dreamgui.training.memory.tiers._eight_bit", lambda device: "It isn't installed.")
     with pytest.raises(BadInput, match="adamw-8bit"):
         list(sweep(job(optimizer="adamw-8bit"), workspace, models))
     with pytest.raises(UnknownName):
@@ -144,9 +152,9 @@ def test_all_points_failing_is_a_failure(
 
 
 def test_a_stopped_sweep_goes_on_where_it_was(workspace: Workspace, models: Models) -> None:
-    wish = job(learning_rates=(1e-3,))
+    wanted = job(learning_rates=(1e-3,))
     whole = list(sweep(job(learning_rates=(1e-3,), report="whole"), workspace, models))
-    stream, events = sweep(wish, workspace, models), []
+    stream, events = sweep(wanted, workspace, models), []
     for event in stream:
         events.append(event)
         if isinstance(event, Loss) and event.step == 2 and len(scores(events)) == 1:
@@ -154,7 +162,7 @@ def test_a_stopped_sweep_goes_on_where_it_was(workspace: Workspace, models: Mode
     events += [stream.throw(StopRequested()), *stream]
     assert events[-1] == Saved("report", "grid", workspace.place("reports", "grid"))
     assert any(isinstance(event, Note) and "1 of 2 trainings" in event.text for event in events)
-    rest = list(sweep(wish, workspace, models))
+    rest = list(sweep(wanted, workspace, models))
     assert list(scores(rest)) == [name.replace("whole", "grid") for name in scores(whole)]
     assert any(isinstance(event, Note) and "goes on after step 2" in event.text for event in rest)
     for name in scores(rest):
@@ -206,3 +214,26 @@ def test_what_was_skipped_stays_so_when_the_sweep_goes_on(workspace: Workspace, 
     list(sweep(job(), workspace, models))
     assert states(workspace)[names[1]] == "skipped"
     assert list(states(workspace).values()).count("done") == 3
+
+
+def test_prompts_follow_the_dataset_and_an_open_class_count_is_found_again(
+    workspace: Workspace, models: Models, tmp_path: Path
+) -> None:
+    sheet = workspace.find("datasets", "anna") / "dataset.json"
+    sheet.write_text(sheet.read_text("utf-8").replace("sks woman", "ohwx man"), "utf-8")
+    own = tmp_path / "own"
+    own.mkdir()
+    for number in range(2):
+        picture(number).save(own / f"{number}.png")
+    settings = job(
+        ranks=(2,), learning_rates=(1e-3,), steps=1, prior_preservation=True, class_folder=own
+    ).model_dump(exclude_unset=True, exclude={"prompts"})
+    wanted = SweepJob.model_validate(settings)
+    events = list(sweep(wanted, workspace, models))
+    begun = models.catalog.run("grid-r2-lr0.001").job
+    assert begun["instance_prompt"] == "a photo of ohwx man face"
+    assert begun["class_prompt"] == "a photo of man face" and begun["class_count"] == 2
+    report = read_json(workspace.place("reports", "grid") / "report.json")
+    assert report["job"]["prompts"][0] == "a photo of ohwx man face in the forest"
+    again = list(sweep(wanted, workspace, models))
+    assert scores(again) == scores(events) and not any(isinstance(event, Loss) for event in again)

@@ -17,9 +17,7 @@ from safetensors.torch import load_file
 from transformers import CLIPTextModel
 
 from dreamgui.config import TrainJob
-from dreamgui.diffusion import checkpoints
-from dreamgui.diffusion.sample import Draw, draw
-from dreamgui.diffusion.step import TrainingStep
+from dreamgui.diffusion.sample import ImageRequest, generate
 from dreamgui.diffusion.text import encode_prompts
 from dreamgui.errors import (
     BadInput,
@@ -30,11 +28,25 @@ from dreamgui.errors import (
     TrainingFailed,
     UnknownName,
 )
-from dreamgui.events import ClassImage, Event, Loss, Note, Progress, Sampled, Saved, Validation
-from dreamgui.models.catalog import ModelSpec
+from dreamgui.events import (
+    ClassImage,
+    Event,
+    Loss,
+    Note,
+    Progress,
+    Sampled,
+    SampleLikeness,
+    Saved,
+    Validation,
+)
+from dreamgui.models.catalog.catalog import ModelSpec
 from dreamgui.models.manager import Models
-from dreamgui.recipes import train as module
 from dreamgui.recipes.train import train
+from dreamgui.training import checkpoints
+from dreamgui.training.likeness import LikenessWatch
+from dreamgui.training.memory import advice as module
+from dreamgui.training.resumable import LOCK
+from dreamgui.training.steps.step import TrainingStep
 from dreamgui.workspace import Workspace
 from tests.diffusion.made import make_dataset
 from tests.recipes.killing import Death, kill, leftovers, numbers, resume
@@ -51,12 +63,8 @@ QUICK = {
     "sample_every": 0,
     "class_count": 2,
     "learning_rate": 1e-3,
+    "sample_steps": 2,
 }
-
-
-@pytest.fixture(autouse=True)
-def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SAMPLE_STEPS", 2)
 
 
 @pytest.fixture
@@ -91,17 +99,17 @@ def until(stream: object, what: Callable[[Event], bool]) -> list[Event]:
 
 def pictures(models: Models, spec: ModelSpec) -> bytes:
     with models.use(spec) as parts:
-        return draw(parts, [Draw("a photo of sks woman face", steps=2)])[0].tobytes()
+        return generate(parts, [ImageRequest("a photo of sks woman face", steps=2)])[0].tobytes()
 
 
 @pytest.mark.parametrize("method", ["unet", "lora"])
 def test_a_whole_run(workspace: Workspace, models: Models, method: str) -> None:
     before = pictures(models, ModelSpec("tiny"))
     files = {path: path.read_bytes() for path in workspace.find("models", "tiny").rglob("*.safetensors")}
-    wish = job(
+    wanted = job(
         method=method, prior_preservation=True, sample_every=4, checkpoint_every=2, rank=4, batch_size=2
     )
-    events = run(wish, workspace, models)
+    events = run(wanted, workspace, models)
 
     losses = [event for event in events if isinstance(event, Loss)]
     assert [loss.step for loss in losses] == [1, 2, 3, 4, 5, 6]
@@ -110,7 +118,7 @@ def test_a_whole_run(workspace: Workspace, models: Models, method: str) -> None:
     )
     assert sum(isinstance(event, ClassImage) for event in events) == 2
     samples = [(event.step, event.prompt, event.seed) for event in events if isinstance(event, Sampled)]
-    assert samples == [(step, p, n) for step in (0, 4, 6) for n, p in enumerate(wish.sample_prompts)]
+    assert samples == [(step, p, n) for step in (0, 4, 6) for n, p in enumerate(wanted.sample_prompts)]
     assert [event.name for event in events if isinstance(event, Saved) and event.what == "checkpoint"] == [
         "step-000002",
         "step-000004",
@@ -246,8 +254,8 @@ def test_every_option_at_once_and_resumed(workspace: Workspace, models: Models) 
 @pytest.mark.parametrize("method", ["unet", "lora"])
 def test_a_trained_text_encoder_is_drawn_with(workspace: Workspace, models: Models, method: str) -> None:
     before = pictures(models, ModelSpec("tiny"))
-    wish = job(method=method, train_text_encoder=True, text_share=1.0, text_learning_rate=1e-2, run="told")
-    run(wish, workspace, models)
+    wanted = job(method=method, train_text_encoder=True, text_share=1.0, text_learning_rate=1e-2, run="told")
+    run(wanted, workspace, models)
     spec = models.catalog.spec("told")
     with models.use(ModelSpec("tiny")) as parts:
         plain = encode_prompts(parts.text_encoder, parts.tokenizer, ["sks"])["sks"]
@@ -273,15 +281,36 @@ def test_a_trained_text_encoder_is_drawn_with(workspace: Workspace, models: Mode
 def test_the_best_weights_can_be_kept(workspace: Workspace, models: Models) -> None:
     dataset = make_dataset(workspace, "berta", count=6)
     dataset.hold_out(dataset.entries[0].file)
-    wish = job(
+    wanted = job(
         dataset="berta", method="unet", learning_rate=0.05, steps=8, validate_every=1, checkpoint_every=1,
         keep_checkpoints=1, finish_with="best",
     )  # fmt: skip
-    events = run(wish, workspace, models)
+    events = run(wanted, workspace, models)
     looks = {event.step: event.loss for event in events if isinstance(event, Validation)}
     best = min(looks, key=lambda step: looks[step])
     assert best < 8
     assert any(isinstance(event, Note) and f"after step {best}," in event.text for event in events)
+
+
+def test_the_most_alike_weights_can_be_kept(
+    workspace: Workspace, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The samples' likeness is made up, highest at step 2; it is measured at each checkpoint and kept in it."""
+    make_dataset(workspace, "carla", count=3)
+    values = {1: 0.2, 2: 0.6, 3: 0.4, 4: 0.3}
+    monkeypatch.setattr(
+        LikenessWatch, "measured", lambda self, step, pictures: SampleLikeness(step, values[step], 1, 1)
+    )
+    wanted = job(
+        dataset="carla", method="lora", steps=4, sample_every=0, sample_steps=1, sample_prompts=("a",), checkpoint_every=1,
+        keep_checkpoints=1, finish_with="best", best_by="likeness",
+    )  # fmt: skip
+    events = run(wanted, workspace, models)
+    looks = [(event.step, event.value) for event in events if isinstance(event, SampleLikeness)]
+    assert looks == list(values.items())
+    assert any(
+        isinstance(e, Note) and "after step 2, where its likeness was highest" in e.text for e in events
+    )
 
 
 OUT_OF_MEMORY = (
@@ -308,14 +337,13 @@ def test_out_of_memory_is_named_and_the_next_run_starts(
 
     launch = TrainingStep.launch
     monkeypatch.setattr(TrainingStep, "launch", short)
-    wish = job(batch_size=2, checkpoint_every=1, sample_every=0)
+    wanted = job(batch_size=2, checkpoint_every=1, sample_every=0)
     with pytest.raises(NotEnoughMemory, match=r"memory.*add up 2 batches") as caught:
-        run(wish, workspace, models)
+        run(wanted, workspace, models)
     assert caught.value.__cause__ is None
     assert models.status()["in_use"] == "" and models.status()["base"] == ""
     monkeypatch.undo()
-    monkeypatch.setattr(module, "SAMPLE_STEPS", 2)
-    assert len(numbers(run(wish.model_copy(update={"resume": at_step > 1}), workspace, models))) == 6
+    assert len(numbers(run(wanted.model_copy(update={"resume": at_step > 1}), workspace, models))) == 6
 
 
 @pytest.mark.parametrize(
@@ -382,11 +410,8 @@ def test_tensorboard_files_or_a_sentence(workspace: Workspace, models: Models) -
     assert list((workspace.place("runs", "board") / "tensorboard").glob("events.*"))
 
 
-def test_a_minute_is_never_lost(
-    workspace: Workspace, models: Models, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0)
-    events = run(job(steps=4), workspace, models)
+def test_no_more_than_the_given_time_is_lost(workspace: Workspace, models: Models) -> None:
+    events = run(job(steps=4, checkpoint_seconds=0), workspace, models)
     assert sum(isinstance(event, Saved) and event.what == "checkpoint" for event in events) == 3
 
 
@@ -398,7 +423,7 @@ def test_leftovers_of_a_killed_save_are_swept(workspace: Workspace, models: Mode
     (folder / ".unet.half").mkdir()
     (folder / ".pytorch_lora_weights.safetensors.half").touch()
     run(job(run="killed", resume=True), workspace, models)
-    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == []
+    assert [path.name for path in folder.iterdir() if path.name.startswith(".")] == [LOCK]
 
 
 DEATHS = {
@@ -412,14 +437,14 @@ def test_kill_9_loses_at_most_one_interval(workspace: Workspace, models: Models)
     """benchmarks/kill.py does the same 70 times."""
     whole = run(job(run="whole", checkpoint_every=2), workspace, models)
     for number, (death, last) in enumerate(DEATHS.items()):
-        wish = job(run=f"killed-{number}", checkpoint_every=2)
-        if not kill(workspace, wish, death):
+        wanted = job(run=f"killed-{number}", checkpoint_every=2)
+        if not kill(workspace, wanted, death):
             continue
-        resumed = resume(workspace, models, wish)
+        resumed = resume(workspace, models, wanted)
         if last is not None:
             said = [event.text for event in resumed if isinstance(event, Note)]
             assert said and (f"after step {last}" if last else "from the beginning") in said[0]
-        assert numbers(resumed) == numbers(whole) and leftovers(workspace, wish) == []
+        assert numbers(resumed) == numbers(whole) and leftovers(workspace, wanted) == []
 
 
 def test_a_loss_that_is_no_number(
@@ -434,7 +459,7 @@ def test_a_loss_that_is_no_number(
         return launch(self, batch, *rates)  # type: ignore[arg-type]
 
     monkeypatch.setattr(TrainingStep, "launch", poisoned)
-    with pytest.raises(TrainingFailed, match="nan"):
+    with pytest.raises(TrainingFailed, match=r"nan.*step-000004 is kept"):
         run(job(run="sick", checkpoint_every=2), workspace, models)
     assert not models.catalog.run("sick").finished and models.catalog.names() == ["tiny"]
     folder = workspace.place("runs", "sick") / "checkpoints"
@@ -447,14 +472,14 @@ def test_what_is_refused(workspace: Workspace, models: Models, monkeypatch: pyte
     make_dataset(workspace, "few", count=2)
     with pytest.raises(NotEnoughPhotos, match="2 pictures"):
         run(job(dataset="few"), workspace, models)
-    for wish in (
+    for wanted in (
         job(dataset="nobody"),
         job(model="nothing"),
         job(run="nowhere", resume=True),
         job(resume=True),
     ):
         with pytest.raises(UnknownName):
-            run(wish, workspace, models)
+            run(wanted, workspace, models)
     run(job(run="done", steps=1), workspace, models)
     with pytest.raises(BadInput, match="finished"):
         run(job(run="done", resume=True), workspace, models)
@@ -469,13 +494,52 @@ def test_what_is_refused(workspace: Workspace, models: Models, monkeypatch: pyte
 
 
 def test_a_taken_name_is_not_overwritten(workspace: Workspace, models: Models) -> None:
-    names = [run(job(run="x/y", steps=1), workspace, models)[-1] for _ in range(2)]
+    told = [run(job(run="x/y", steps=1), workspace, models) for _ in range(2)]
+    names = [events[-1] for events in told]
     assert [event.name for event in names if isinstance(event, Saved)] == ["x-y", "x-y-2"]
+    assert all(
+        f"It is called {name}: 'x/y'" in str(events)
+        for name, events in zip(("x-y", "x-y-2"), told, strict=True)
+    )
 
 
 def test_samples_come_from_the_trained_weights(workspace: Workspace, models: Models) -> None:
     events = run(job(sample_every=6, learning_rate=1e-2, method="unet"), workspace, models)
-    drawn = {(e.step, e.seed): e.image for e in events if isinstance(e, Sampled)}
-    first, last = drawn[0, 0], drawn[6, 0]
+    generated = {(e.step, e.seed): e.image for e in events if isinstance(e, Sampled)}
+    first, last = generated[0, 0], generated[6, 0]
     assert isinstance(first, Image.Image) and isinstance(last, Image.Image)
     assert first.tobytes() != last.tobytes()
+
+
+def test_two_runs_of_one_long_name_both_stay(workspace: Workspace, models: Models) -> None:
+    """The second one's name was cut to the first one's, and its weights replaced the first one's."""
+    wanted = "anna-" + "x" * 90
+    for seed in (0, 1):
+        run(job(run=wanted, steps=1, seed=seed), workspace, models)
+    cards = models.catalog.runs()
+    assert [card.job["seed"] for card in cards] == [0, 1]
+    assert all(models.catalog.run_file(card.name).is_file() for card in cards)
+
+
+def test_a_breakdown_before_the_first_checkpoint_promises_none(
+    workspace: Workspace, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch = TrainingStep.launch
+
+    def poisoned(self: TrainingStep, batch: object, *rates: float) -> object:
+        next(iter(self.unet.conv_in.parameters())).data.fill_(float("nan"))
+        return launch(self, batch, *rates)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(TrainingStep, "launch", poisoned)
+    with pytest.raises(TrainingFailed) as caught:
+        run(job(run="sick"), workspace, models)
+    assert "No checkpoint was saved" in str(caught.value) and "weights from before" not in str(caught.value)
+
+
+def test_a_learning_rate_far_above_the_usual_is_said_before_the_first_step(
+    workspace: Workspace, models: Models
+) -> None:
+    events = run(job(method="lora", learning_rate=1.0), workspace, models)
+    kinds = [type(event) for event in events]
+    said = [n for n, event in enumerate(events) if isinstance(event, Note) and "10,000 times" in event.text]
+    assert len(said) == 1 and said[0] < kinds.index(Loss)

@@ -13,14 +13,13 @@ import torch
 from dreamgui.config import PreflightJob, TrainJob
 from dreamgui.errors import StopRequested
 from dreamgui.events import Loss, Note, Sampled
-from dreamgui.models import companions
-from dreamgui.models.companions import Companions
+from dreamgui.models import offload as offloadable
 from dreamgui.models.manager import Models
-from dreamgui.recipes import lessons
-from dreamgui.recipes import preflight as preflight_module
-from dreamgui.recipes import train as module
+from dreamgui.models.offload import Offloadable
 from dreamgui.recipes.preflight import preflight
 from dreamgui.recipes.train import train
+from dreamgui.training import loop as module
+from dreamgui.training import training_data
 from dreamgui.workspace import Workspace
 from tests.diffusion.made import make_dataset
 from tests.recipes.killing import numbers
@@ -30,11 +29,9 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    monkeypatch.setattr(module, "SAMPLE_STEPS", 2)
-    monkeypatch.setattr(preflight_module, "SAMPLE_STEPS", 2)
+def workspace(tmp_path: Path) -> Workspace:
     workspace = Workspace(tmp_path)
-    make_tiny_base(workspace)
+    make_tiny_base(workspace, levels=1)
     make_dataset(workspace)
     return workspace
 
@@ -45,7 +42,14 @@ def models(workspace: Workspace) -> Models:
 
 
 def job(**changes: object) -> TrainJob:
-    usual = {"model": "tiny", "dataset": "anna", "steps": 6, "prior_preservation": False, "sample_every": 0}
+    usual = {
+        "model": "tiny",
+        "dataset": "anna",
+        "steps": 6,
+        "prior_preservation": False,
+        "sample_every": 0,
+        "sample_steps": 2,
+    }
     return TrainJob.model_validate({**usual, **changes})
 
 
@@ -74,9 +78,11 @@ def test_a_compiled_run_is_stopped_and_resumed(
 def test_a_preflight_tries_a_compiled_step(
     workspace: Workspace, models: Models, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dreamgui.diffusion.compiler._missing", lambda device: "there is nothing here.")
-    wish = PreflightJob.model_validate({"model": "tiny", "dataset": "anna", "compile": True})
-    notes = [event.text for event in preflight(wish, workspace, models) if isinstance(event, Note)]
+    monkeypatch.setattr("dreamgui.training.steps.compiler._missing", lambda device: "there is nothing here.")
+    wanted = PreflightJob.model_validate(
+        {"model": "tiny", "dataset": "anna", "compile": True, "sample_steps": 2}
+    )
+    notes = [event.text for event in preflight(wanted, workspace, models) if isinstance(event, Note)]
     assert notes[0] == "Steps run uncompiled: there is nothing here." and "It fits" in notes[1]
 
 
@@ -87,7 +93,7 @@ def test_without_room_for_samples_the_training_goes_on(
         raise torch.OutOfMemoryError("CUDA out of memory.")
         yield
 
-    monkeypatch.setattr(module, "drawn", short)
+    monkeypatch.setattr(module, "generated", short)
     events = list(train(job(sample_every=2), workspace, models))
     notes = [event.text for event in events if isinstance(event, Note)]
     assert notes == ["The training goes on without samples: there is no memory for them beside it."]
@@ -101,16 +107,16 @@ def test_the_unet_makes_room_for_encoding_where_memory_is_tight(
     """The CPU takes the card's part, and "meta" the CPU's; moves are recorded."""
     moves: list[tuple[str, str]] = []
 
-    def move(self: Companions, device: torch.device) -> None:
+    def move(self: Offloadable, device: torch.device) -> None:
         moves.extend((type(module).__name__, device.type) for module in self.modules)
 
-    monkeypatch.setattr(companions, "HOST", torch.device("meta"))
-    monkeypatch.setattr(Companions, "has_own_memory", True)
-    monkeypatch.setattr(Companions, "_move", move)
+    monkeypatch.setattr(offloadable, "HOST", torch.device("meta"))
+    monkeypatch.setattr(Offloadable, "has_own_memory", True)
+    monkeypatch.setattr(Offloadable, "_move", move)
     list(train(job(steps=1), workspace, models))
     assert not [name for name, _ in moves if "UNet" in name]
     moves.clear()
-    monkeypatch.setattr(lessons, "_is_tight", lambda device: True)
+    monkeypatch.setattr(training_data, "_is_tight", lambda device: True)
     list(train(job(steps=1), workspace, models))
     unet, companion = "UNet2DConditionModel", "AutoencoderKL"
     assert [move for move in moves if move[0] in (unet, companion)] == [

@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import load_file
 
 from dreamgui.config import ExtractJob, MergeJob, MixJob, ResizeJob, TokensJob
-from dreamgui.diffusion.sample import Draw, draw
+from dreamgui.diffusion.sample import ImageRequest, generate
 from dreamgui.errors import BadInput, UnknownName
 from dreamgui.events import Cell, Event, Note, Saved, Score
-from dreamgui.models.certificate import difference
+from dreamgui.exporting.certificate import difference
 from dreamgui.models.manager import Models
 from dreamgui.recipes import recipe
 from dreamgui.recipes.compare import model_row
@@ -44,7 +44,7 @@ def run(models: Models, job: Any) -> tuple[list[Event], str]:
 
 def picture(models: Models, name: str, lora_scale: float = 1.0) -> Any:
     with models.use(models.catalog.spec(name, lora_scale)) as parts:
-        return draw(parts, [Draw("a photo of a cat", steps=3)])[0]
+        return generate(parts, [ImageRequest("a photo of a cat", steps=3)])[0]
 
 
 def unet_of(models: Models, name: str) -> dict[str, torch.Tensor]:
@@ -120,6 +120,17 @@ def test_tokens(models: Models) -> None:
         ("tiny", "a photo of sks", 0), ("tiny", "a photo of sks", 1),
     ]  # fmt: skip
     assert any(isinstance(event, Note) and "one token" in event.text for event in events)
+
+
+@pytest.mark.parametrize(
+    ("token", "words"),
+    [("(sks:1.3)", "weights of words"), ("\U0001f469" + "\u1e9e\u0950\ua015" * 13, "over 77")],
+)
+def test_a_token_that_is_not_read_as_it_is_meant(models: Models, token: str, words: str) -> None:
+    job = TokensJob(model="tiny", token=token, count=1, steps=1)
+    events = list(recipe("tokens")(job, models.catalog.workspace, models))
+    first = next(number for number, event in enumerate(events) if isinstance(event, Cell))
+    assert any(isinstance(event, Note) and words in event.text for event in events[:first])
 
 
 def test_a_stopped_extraction_leaves_nothing(models: Models, tmp_path: Path) -> None:

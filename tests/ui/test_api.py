@@ -11,8 +11,9 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image
 
-from dreamgui.config import ClassImagesJob, CompareJob, ControlJob, ConvertJob, CropJob, JobConfig, TrainJob
-from tests.ui.conftest import Page
+from dreamgui.cli import main
+from dreamgui.config import JOBS
+from tests.ui.conftest import Page, visit
 from tests.ui.fakes import picture
 
 
@@ -32,8 +33,8 @@ def test_the_whole_job(client: Client, photo: Path) -> None:
     cropped = client.predict(photos=[handle_file(photo)], dataset="anna", api_name="/crop")
     assert cropped["state"] == "done" and cropped["figures"]["crops"] == 1
     assert client.predict(api_name="/convert")["saved"][0]["name"] == "portraits"
-    drawn = client.predict(class_count=3, class_negative_prompt="blurry", api_name="/class_images")
-    assert drawn["figures"]["class_images"] == 3
+    generated = client.predict(class_count=3, class_negative_prompt="blurry", api_name="/class_images")
+    assert generated["figures"]["class_images"] == 3
     trained = client.predict(
         dataset="anna", method="lora", steps=20, rank=4, run="anna-r4", api_name="/train"
     )
@@ -55,33 +56,58 @@ def test_the_whole_job(client: Client, photo: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("model", [CropJob, ConvertJob, ClassImagesJob, TrainJob, CompareJob, ControlJob])
-def test_parameters_are_the_config_models(client: Client, model: type[JobConfig]) -> None:
+def test_parameters_are_the_config_models(client: Client) -> None:
     api = client.view_api(return_format="dict")
     assert isinstance(api, dict)
-    found = {item["parameter_name"]: item for item in api["named_endpoints"][f"/{model.kind}"]["parameters"]}
-    assert set(found) == set(model.model_fields)
-    for name, field in model.model_fields.items():
-        assert found[name]["parameter_has_default"] is not field.is_required()
-        if not field.is_required():
-            default = list(field.default) if isinstance(field.default, tuple) else field.default
-            assert found[name]["parameter_default"] == default
+    for kind, model in JOBS.items():
+        if kind == "demo":
+            continue
+        parameters = api["named_endpoints"][f"/{kind}"]["parameters"]
+        found = {item["parameter_name"]: item for item in parameters}
+        assert set(found) == set(model.model_fields)
+        for name, field in model.model_fields.items():
+            assert found[name]["parameter_has_default"] is not field.is_required()
+            # Left out isn't the default: a resumed run has settings of its own.
+            assert found[name]["parameter_default"] is None
+
+
+def test_only_what_was_sent_is_given(page: Page, client: Client) -> None:
+    client.predict(steps=3, rank=4, api_name="/train")
+    job = page.services.jobs.latest("train")
+    assert job and job.config.model_fields_set == {"steps", "rank"}
+
+
+def test_zero_is_refused_with_the_command_lines_sentence(
+    client: Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--home", str(tmp_path / "home"), "train", "--learning-rate", "0"]) == 2
+    sentence, _, _ = capsys.readouterr().err.removeprefix("dreamgui: ").partition(" (got 0")
+    assert sentence.startswith("learning_rate: ")
+    with pytest.raises(AppError) as caught:
+        client.predict(learning_rate=0, api_name="/train")
+    assert sentence in str(caught.value)
+
+
+def test_status_names_what_can_be_resumed(client: Client) -> None:
+    assert client.predict(api_name="/status")["resumable"] == {}
 
 
 def test_only_actions_are_public(client: Client) -> None:
     api = client.view_api(return_format="dict")
     assert isinstance(api, dict)
-    actions = {
-        "crop",
-        "convert",
-        "class_images",
-        "train",
-        "preflight",
-        "sweep",
-        "compare",
-        "control",
-        "stop",
-        "status",
+    jobs = {kind for kind in JOBS if kind != "demo"}
+    actions = jobs | {
+        *("stop", "status", "ask", "queue", "inspect", "crops", "edit_crop", "undo_edit", "library", "label"),
+        *(
+            "captions",
+            "drop_crops",
+            "picture",
+            "download",
+            "delete_item",
+            "trash",
+            "restore_item",
+            "clean_up",
+        ),
     }
     assert set(api["named_endpoints"]) == {f"/{name}" for name in actions}
     assert not api["unnamed_endpoints"]
@@ -114,7 +140,7 @@ def test_a_second_start_is_told_what_runs(client: Client) -> None:
     stopped = client.predict(kind="train", api_name="/stop")
     assert len(stopped["stopped"]) == 1
     result = first.result(timeout=20)
-    assert result["state"] == "cancelled" and result["saved"][0]["what"] == "run"
+    assert result["state"] == "cancelled" and result["saved"][-1]["what"] == "run"
 
 
 def test_status_answers_quickly_while_training(client: Client) -> None:
@@ -130,7 +156,7 @@ def test_status_answers_quickly_while_training(client: Client) -> None:
 
 
 def test_strangers_cannot_name_files_of_the_server(public_page: Page, photo: Path) -> None:
-    client = Client(public_page.url, verbose=False)
+    client = visit(public_page)
     for name, values in {
         "crop": {"photos": [str(photo)]},
         "convert": {"source": str(photo)},
@@ -144,7 +170,7 @@ def test_strangers_cannot_name_files_of_the_server(public_page: Page, photo: Pat
 
 
 def _wait_for_state(client: Client, state: str) -> None:
-    for _ in range(100):
+    for _ in range(3600):
         if any(job["state"] == state for job in client.predict(api_name="/status")["jobs"]):
             return
         time.sleep(0.05)

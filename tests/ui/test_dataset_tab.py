@@ -7,13 +7,14 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-from dreamgui.data.dataset import Dataset
-from dreamgui.models.cards import MODEL_CARD
+from dreamgui.data.dataset.dataset import Dataset
+from dreamgui.data.dataset.entry import Entry
+from dreamgui.models.catalog.cards import MODEL_CARD
 from dreamgui.ui.build import create_ui
-from dreamgui.ui.tabs.dataset import SIZES_PX, size_choices
-from dreamgui.ui.tabs.dataset_review import Review
+from dreamgui.ui.tabs.dataset.review import Review, _drop_flagged, _undo
+from dreamgui.ui.tabs.dataset.tab import SIZES_PX, size_choices
 from tests.diffusion.made import make_dataset
-from tests.ui.fakes import add_base, fake_services
+from tests.ui.fakes import add_base, fake_services, fake_visitor_services
 
 
 def test_the_size_that_a_model_trains_at_can_be_chosen(tmp_path: Path) -> None:
@@ -29,7 +30,7 @@ def test_the_size_that_a_model_trains_at_can_be_chosen(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("local", [True, False])
 def test_only_the_machines_user_may_name_a_folder_for_the_copy(tmp_path: Path, local: bool) -> None:
-    blocks = create_ui(fake_services(tmp_path), local=local)
+    blocks = create_ui((fake_services if local else fake_visitor_services)(tmp_path))
     names = {block.elem_id for block in blocks.blocks.values()}
     assert ("dataset-out" in names) == local and "dataset-photos" in names
 
@@ -49,5 +50,74 @@ def test_a_caption_that_is_being_written_is_not_written_over(tmp_path: Path) -> 
     replaced = review._change(lambda dataset, _: dataset.prefix_captions("best,"))("anna", first)
     assert replaced[caption] == "best, a photo of her"
     picked = gr.SelectData(None, {"index": 1, "value": None})
-    assert review._select("anna", first, picked)[caption].startswith("best, ")
-    assert caption not in review._select("anna", second, picked)
+    assert review._select("anna", first, False, [], picked)[caption].startswith("best, ")
+    assert caption not in review._select("anna", second, False, [], picked)
+
+
+def test_captions_that_another_program_changed_are_told_and_not_undone_unseen(tmp_path: Path) -> None:
+    services = fake_services(tmp_path)
+    dataset = make_dataset(services.workspace)
+    first = dataset.entries[0]
+    with gr.Blocks():
+        review = Review(services)
+    dataset.drop(first.file)
+    dataset.path(dataset.entry(first.file)).with_suffix(".txt").write_text("by a tagger")
+    shown = review._change(_undo)("anna", "")
+    assert "another program" in shown[review._line] and "captions of another" in str(shown[review._undo])
+    assert Dataset.load(dataset.folder).entry(first.file).caption == "by a tagger"
+    review._change(_undo)("anna", "")
+    assert Dataset.load(dataset.folder).entry(first.file).caption == first.caption
+
+
+def test_all_flagged_crops_are_dropped_by_one_press_and_brought_back_by_one_undo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = fake_services(tmp_path)
+    dataset = make_dataset(services.workspace)
+    files = [entry.file for entry in dataset.entries]
+    monkeypatch.setattr(
+        Entry, "warnings", property(lambda entry: ("dark",) if entry.file in files[:2] else ())
+    )
+    with gr.Blocks():
+        review = Review(services)
+    shown = review.show("anna")
+    [button] = [widget for widget in shown if widget.elem_id == "dataset-drop-flagged"]
+    assert shown[button] == gr.update(value="Drop all flagged (2)", visible=True)
+    dropped = review._change(_drop_flagged)("anna", "")
+    assert dropped[button]["visible"] is False
+    folder = services.workspace.place("datasets", "anna")
+    assert [entry.dropped for entry in Dataset.load(folder).entries[:3]] == [True, True, False]
+    review._change(_undo)("anna", "")
+    assert not any(entry.dropped for entry in Dataset.load(folder).entries)
+
+
+def test_many_crops_are_chosen_and_dropped_at_once(tmp_path: Path) -> None:
+    services = fake_services(tmp_path)
+    dataset = make_dataset(services.workspace)
+    files = [entry.file for entry in dataset.entries]
+    with gr.Blocks():
+        review = Review(services)
+    chosen: list[str] = []
+    for place in (0, 1, 2, 1):
+        picked = gr.SelectData(None, {"index": place, "value": None})
+        updates = review._select("anna", "", True, chosen, picked)
+        chosen = updates[review._picked]
+    assert chosen == [files[0], files[2]]
+    labels = [caption for _, caption in updates[review.gallery]]
+    assert [label.startswith("\N{CHECK MARK}") for label in labels[:3]] == [True, False, True]
+    review._drop_many("anna", "", True, [*chosen, "gone.png"])
+    left = Dataset.load(dataset.folder)
+    assert {entry.file for entry in left.entries if entry.dropped} == set(chosen)
+    assert left.undo() == "drop 2 chosen"
+    assert not any(entry.dropped for entry in Dataset.load(dataset.folder).entries)
+
+
+def test_previous_and_next_go_round(tmp_path: Path) -> None:
+    services = fake_services(tmp_path)
+    files = [entry.file for entry in make_dataset(services.workspace).entries]
+    with gr.Blocks():
+        review = Review(services)
+    onward, back = review._beside(1), review._beside(-1)
+    assert onward("anna", files[0])[review.editor.file] == files[1]
+    assert onward("anna", files[-1])[review.editor.file] == files[0]
+    assert back("anna", files[0])[review.editor.file] == files[-1]

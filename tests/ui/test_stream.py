@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from dreamgui.config import ClassImagesJob, CompareJob, JobConfig, TrainJob
 from dreamgui.events import Cell, Done, Loss, Note, Progress, Sampled
-from dreamgui.jobs import Job
+from dreamgui.jobs.job import Job
 from dreamgui.services import Services
-from dreamgui.ui.grid import grid, short_prompts
-from dreamgui.ui.markup import progress_card
-from dreamgui.ui.stream import JobView, duration, loss_frame, seconds_left, summary, view_of
+from dreamgui.ui.parts.markup import progress_card
+from dreamgui.ui.parts.stream import JobView, duration, loss_frame, seconds_left, summary, view_of
+from dreamgui.ui.results.grid import grid, prompts_of, short_prompts
 from tests.ui.fakes import fake_services
 
 
@@ -38,7 +39,7 @@ def test_a_late_view_equals_one_that_followed(services: Services) -> None:
     late = view_of(job)
     assert late.seen == live.seen
     assert [loss.step for loss in late.all(Loss)] == list(range(1, 41))
-    assert len(late.all(Sampled)) == 8
+    assert len(late.all(Sampled)) == 10
 
 
 def test_news_are_told_once(services: Services) -> None:
@@ -68,7 +69,7 @@ def test_time_left_follows_the_pace() -> None:
     view = JobView()
     view.take([*losses(10), Progress("Training", 10, 30)])
     assert seconds_left(view) == pytest.approx(10.0)
-    view.take([Progress("Drawing samples", 1, 2)])
+    view.take([Progress("Generating samples", 1, 2)])
     assert seconds_left(view) is None
 
 
@@ -109,6 +110,14 @@ def test_the_grid_has_a_place_for_every_cell(services: Services) -> None:
     assert grid(view)["html"].count("dg-empty") == 3
 
 
+def test_the_grid_shows_prompts_that_followed_the_run(services: Services) -> None:
+    """Where none were given, the pictures' prompts aren't the job's."""
+    view = view_of(run(services, CompareJob(models=("a", "b"), prompts=("sks in snow", "sks on the moon"))))
+    view.seen[Cell] = [replace(cell, prompt=cell.prompt.replace("sks", "ohwx")) for cell in view.seen[Cell]]
+    assert prompts_of(view) == ("ohwx in snow", "ohwx on the moon")
+    assert grid(view)["html"].count("data-file=") == 4 and "dg-empty" not in grid(view)["html"]
+
+
 def test_short_prompts_drop_the_common_beginning() -> None:
     assert short_prompts(("a photo in snow", "a photo on the moon")) == ["in snow", "on the moon"]
     assert short_prompts(("a photo", "a photo of her")) == ["a photo", "of her"]
@@ -123,4 +132,5 @@ def test_a_summary_is_json_without_paths(services: Services, tmp_path: Path) -> 
 def test_done_shows_a_full_end(services: Services) -> None:
     view = view_of(run(services, TrainJob(steps=2, sample_every=0, run="anna")))
     assert isinstance(view.ending, Done)
-    assert "Saved the run <b>anna</b>" in progress_card(view, services.jobs, "", "Go on.")
+    link = '<a href="#library/run/anna"><b>anna</b></a>'
+    assert f"Saved the run {link}." in progress_card(view, services.jobs, "", "Go on.")

@@ -9,20 +9,18 @@ from typing import Any
 
 import httpx
 import pytest
-from gradio_client import Client
 
 from dreamgui.config import ExportJob, ExtractJob
 from dreamgui.errors import BadInput, BadModelFile
 from dreamgui.events import Cell, Event, Note, Progress, Saved, Score
-from dreamgui.jobs import Jobs
-from dreamgui.models.cards import ModelCard
+from dreamgui.models.catalog.cards import ModelCard
 from dreamgui.services import Services
-from dreamgui.ui.stream import view_of
-from dreamgui.ui.tabs.convert import inspected, model_card
-from dreamgui.ui.tabs.workshop import TOOLS, certificate_card, result_card
+from dreamgui.ui.parts.stream import view_of
+from dreamgui.ui.tabs.convert.tab import inspected, model_card
+from dreamgui.ui.tabs.convert.workshop import TOOLS, certificate_card, result_card
 from dreamgui.workspace import Workspace, write_json
 from tests.models.malformed_models import MODELS
-from tests.ui.conftest import Page
+from tests.ui.conftest import Page, visit
 from tests.ui.fakes import add_base, picture
 
 PROOF = {
@@ -50,8 +48,8 @@ def test_every_tool_has_its_form(page: Page) -> None:
 
 def test_strangers_name_no_place_of_the_server(public_page: Page, tmp_path: Path) -> None:
     assert not {"export-out", "convert-out"} & ids(public_page)
-    client = Client(public_page.url, verbose=False)
-    with pytest.raises(Exception, match="wasn't uploaded"):
+    client = visit(public_page)
+    with pytest.raises(Exception, match="a place on the server"):
         client.predict(source="demo", to="single-file", out=str(tmp_path / "x"), api_name="/convert")
     assert not (tmp_path / "x").exists()
 
@@ -72,32 +70,32 @@ def test_the_certificate_is_shown(tmp_path: Path) -> None:
     write_json(tmp_path / "one.certificate.json", PROOF | {"passed": False})
     assert "not passed" in certificate_card(tmp_path / "one.safetensors")
     (tmp_path / "one.certificate.json").unlink()
-    assert "can&#x27;t be read" in certificate_card(tmp_path / "one.safetensors")
+    assert "missing or unreadable" in certificate_card(tmp_path / "one.safetensors")
 
 
 @pytest.fixture
 def services(tmp_path: Path) -> Services:
     """Services whose export ends well and whose extraction leaves a plot."""
-    made = Services(Workspace(tmp_path / "work"))
+    workspace = Workspace(tmp_path / "work")
 
     def export(job: ExportJob) -> Iterator[Event]:
         yield Progress("Exporting", 0, 1)
         yield Cell("live", "a photo", 20, picture("live"))
-        target = made.workspace.root / "exports" / "one"
+        target = workspace.root / "exports" / "one"
         target.mkdir(parents=True)
         write_json(target / "certificate.json", PROOF)
         yield Saved("export", "one", target)
 
     def extract(job: Any) -> Iterator[Event]:
-        folder = made.workspace.place("runs", "small")
+        folder = workspace.place("runs", "small")
         folder.mkdir()
         (folder / "energy.svg").write_text("<svg id='curve'></svg>")
         yield Score("small", {"captured at rank 1": 0.51, "nothing": None})
         yield Note("done")
         yield Saved("run", "small", folder)
 
-    made.jobs = Jobs(made.workspace, {"export": export, "extract": extract})  # pyright: ignore[reportArgumentType]
-    return made
+    recipes: Any = {"export": export, "extract": extract}
+    return Services(workspace, lambda _workspace, _models: recipes)
 
 
 def test_a_finished_tool_shows_what_it_made(services: Services) -> None:
@@ -132,4 +130,4 @@ def test_the_card_tells_where_each_part_came_from(tmp_path: Path) -> None:
         services.workspace.place("models", "made") / "dreamgui.json", json.loads(card.model_dump_json())
     )
     shown = model_card(services, "made")
-    assert "Where each part came from" in shown and "a.ckpt" in shown and "the model &#x27;b&#x27;" in shown
+    assert "Source of each part" in shown and "a.ckpt" in shown and "the model &#x27;b&#x27;" in shown

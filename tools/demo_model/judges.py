@@ -7,6 +7,7 @@ nothing of the demo model: they learn from the renderer alone and are tested on 
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,56 +16,25 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+from dreamgui.evaluate.measures.scene import SceneJudge, Trunk, scene_view
+
+__all__ = [
+    "GENDERS",
+    "FaceJudge",
+    "Judges",
+    "SceneJudge",
+    "face_crops",
+    "load_judges",
+    "save_judge",
+    "scene_view",
+]
+
 FACE_PX = 64
-SCENE_PX = 80
 FACE_ENLARGED = 1.6
 EMBEDDING = 128
 GENDERS = ["woman", "man"]
-
-
-class _Residual(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first, self.first_norm = nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
-        self.second, self.second_norm = (
-            nn.Conv2d(width, width, 3, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        hidden = F.relu(self.first_norm(self.first(x)))
-        return F.relu(x + self.second_norm(self.second(hidden)))
-
-
-class _Stage(nn.Module):
-    def __init__(self, width_in: int, width: int) -> None:
-        super().__init__()
-        self.down, self.norm = (
-            nn.Conv2d(width_in, width, 3, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(width),
-        )
-        self.block = _Residual(width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.block(F.relu(self.norm(self.down(x))))
-
-
-class Trunk(nn.Module):
-    """A residual network of four halvings; ``[n, 3, s, s]`` in -1 to 1 to its four feature maps."""
-
-    widths = (24, 40, 80, 112)
-
-    def __init__(self) -> None:
-        super().__init__()
-        pairs = zip((3, *self.widths), self.widths, strict=False)
-        self.stages = nn.ModuleList([_Stage(before, after) for before, after in pairs])
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        features = []
-        for stage in self.stages:
-            x = stage(x)
-            features.append(x)
-        return features
 
 
 class FaceJudge(nn.Module):
@@ -83,18 +53,6 @@ class FaceJudge(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return self.read(self.trunk(x))
-
-
-class SceneJudge(nn.Module):
-    """Whole pictures ``[n, 3, 80, 80]`` to logits over the places ``[n, places]``."""
-
-    def __init__(self, places: int) -> None:
-        super().__init__()
-        self.trunk = Trunk()
-        self.place = nn.Linear(Trunk.widths[-1], places)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.place(self.trunk(x)[-1].mean((2, 3)))
 
 
 def face_crops(images: Tensor, boxes: Tensor) -> Tensor:
@@ -132,14 +90,6 @@ def boxes_from_detector(boxes: Tensor) -> Tensor:
     )
     centre = centre - size * torch.tensor([0.0, 0.142], device=boxes.device)
     return torch.cat([centre - size / 2, centre + size / 2], dim=1)
-
-
-def scene_view(images: Tensor) -> Tensor:
-    """``[n, 3, h, w]`` of any size to what the scene judge reads."""
-    view = F.interpolate(
-        images.float(), (SCENE_PX, SCENE_PX), mode="bilinear", antialias=True, align_corners=False
-    )
-    return view.to(images.dtype)
 
 
 @dataclass
@@ -191,12 +141,17 @@ def _load_judge(judge: nn.Module, path: Path) -> None:
 
 
 def load_judges(folder: Path) -> Judges:
-    """The judges that train_judges.py wrote into ``folder``, on the processor, in float32."""
+    """The judges that train_judges.py wrote into ``folder``, on the processor, in float32.
+
+    Where it holds no scene judge, that is the app's in assets/judges.
+    """
+    scenes = folder if (folder / "scene.json").is_file() else ROOT / "assets" / "judges"
     facts = {
-        name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in ("face", "scene")
+        path.stem: json.loads(path.read_text(encoding="utf-8"))
+        for path in (folder / "face.json", scenes / "scene.json")
     }
     places = facts["scene"]["places"]
     face, scene = FaceJudge(), SceneJudge(len(places))
     _load_judge(face, folder / "face.safetensors")
-    _load_judge(scene, folder / "scene.safetensors")
+    _load_judge(scene, scenes / "scene.safetensors")
     return Judges(face, scene, places, facts["face"]["same_person"])

@@ -24,6 +24,7 @@ begin() {
     mkdir -p "$run/trained"
     cp -r $tools/trained/vae "$run/trained/"
     cp -r benchmarks/judges "$run/trained/"
+    cp assets/judges/* "$run/trained/judges/"
     trained=(--trained "$run/trained")
   fi
   # The trial finds mistakes within minutes and fills the compiler's cache: same batch, same number of GPUs.
@@ -78,6 +79,7 @@ names() {
   cp -r $vae "$out/vae"
   cp -r assets/demo/controlnet "$out/"
   cp -r benchmarks/judges "$out/judges"
+  cp assets/judges/* "$out/judges/"
   "$python" $tools/pack.py --run "$out" --assets assets/demo --judges "$run/judges" 2>&1 | tail -1
 }
 

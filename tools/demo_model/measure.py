@@ -33,10 +33,10 @@ from transformers import CLIPTextModel
 from world import NAME_SEED0, NAMES, PLACE_PHRASES, Identity, draw, identity, scene
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from dreamgui.data.faces import Face, detect_faces
-from dreamgui.evaluate.identity import embed_face
-from dreamgui.models.layout import read_layout
-from dreamgui.models.single_file import write_parts
+from dreamgui.data.faces.detect import Face, detect_faces
+from dreamgui.data.faces.identity import embed_face
+from dreamgui.models.files.layout import read_layout
+from tests.single_files import write_parts
 
 CLOSE_UPS = 60
 AT_ONCE = 10
@@ -130,15 +130,15 @@ def measure_drawing(model: Model, judges: Judges, count: int, out: Path) -> dict
         for gender in ("woman", "man")
     ]
     jobs = [wanted[number % len(wanted)] for number in range(count)]
-    drawn, start = [], time.monotonic()
+    generated, start = [], time.monotonic()
     for first in range(0, count, AT_ONCE):
         prompts = [
             f"a photo of {token}{gender} {PLACE_PHRASES[place]}, portrait"
             for gender, place, token in jobs[first : first + AT_ONCE]
         ]
-        drawn.append(sample(model, prompts, seed=first))
+        generated.append(sample(model, prompts, seed=first))
     seconds = (time.monotonic() - start) / count
-    images = np.concatenate(drawn)
+    images = np.concatenate(generated)
     write_sheet(
         out / "drawn.png", [images[row : row + AT_ONCE] for row in range(0, min(count, 100), AT_ONCE)]
     )
@@ -172,13 +172,13 @@ def measure_names(model: Model, judges: Judges, out: Path) -> dict[str, float]:
     people = [identity(NAME_SEED0 + number) for number in NAMED]
     rng = np.random.default_rng(12)
     known = torch.cat([judges.embeddings(*_renders(person, rng)).mean(0, keepdim=True) for person in people])
-    drawn, who = [], []
+    generated, who = [], []
     for turn, (number, person) in enumerate(zip(NAMED, people, strict=True)):
         where = [PLACE_PHRASES[places[(turn + step) % len(places)]] for step in range(PLACES_OF_A_NAME)]
         prompts = [f"a photo of {NAMES[number]} {person.gender} face {place}" for place in where]
-        drawn.append(sample(model, prompts, seed=number))
+        generated.append(sample(model, prompts, seed=number))
         who += [turn] * PLACES_OF_A_NAME
-    images = np.concatenate(drawn)
+    images = np.concatenate(generated)
     write_sheet(out / "names.png", [images[row : row + 12] for row in range(0, 96, 12)])
     faces = {index: face for index, image in enumerate(images) if (face := largest_face(image))}
     boxes = boxes_from_detector(torch.tensor([face.box for face in faces.values()], dtype=torch.float32))
@@ -206,17 +206,17 @@ def measure_control(model: Model, assets: Path, folder: Path) -> dict[str, float
     for kind in CONTROL_KINDS:
         control = ControlNetModel.from_pretrained(assets / "controlnet" / kind).float().eval()
         examples = Examples(folder, kind, ranks)
-        drawn = [examples.draw(model, control, part) for part in parts]
-        found[kind] = edge_f1(np.concatenate(drawn), examples.canny)
+        generated = [examples.draw(model, control, part) for part in parts]
+        found[kind] = edge_f1(np.concatenate(generated), examples.canny)
     free = [sample(model, examples.prompts[part], seed=part.start) for part in parts]
     return found | {"neither": edge_f1(np.concatenate(free), examples.canny)}
 
 
 def _renders(person: Identity, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     """Eight pictures of a person by the renderer, and where the face is."""
-    drawings = [draw(person, scene(rng, person, place=place)) for place in list(PLACE_PHRASES)[:8]]
-    images = torch.from_numpy(np.stack([drawing.image for drawing in drawings]))
-    boxes = torch.tensor([drawing.face_box for drawing in drawings], dtype=torch.float32)
+    control_results = [draw(person, scene(rng, person, place=place)) for place in list(PLACE_PHRASES)[:8]]
+    images = torch.from_numpy(np.stack([generation.image for generation in control_results]))
+    boxes = torch.tensor([generation.face_box for generation in control_results], dtype=torch.float32)
     return as_unit(images, torch.float32), boxes
 
 

@@ -24,8 +24,8 @@ from safetensors.torch import load_file, save_file
 from transformers import CLIPTextModel
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-from dreamgui.models.layout import read_layout
-from dreamgui.models.single_file import join_parts
+from dreamgui.models.files.layout import read_layout
+from tests.single_files import join_parts
 
 PART_BYTES = 10 * 1024 * 1024
 HEADER_BYTES = 256 * 1024
@@ -46,7 +46,7 @@ def main() -> None:
     for kind in CONTROL_KINDS:
         write_controlnet(options.run / "controlnet" / kind, options.assets / "controlnet" / kind)
     write_card(options.run, options.assets)
-    copy_judges(options.run / "judges", options.judges)
+    copy_judges(options.run / "judges", options.judges, options.assets.parent / "judges")
     size = sum(file.stat().st_size for file in options.assets.rglob("*") if file.is_file())
     print(f"{size / 1e6:.1f} MB in {options.assets}")
     if size > BUNDLE_BYTES:
@@ -136,12 +136,12 @@ def write_card(run: Path, target: Path) -> None:
     write_json(path, card | {"size_px": SIZE_PX, "training": trained})
 
 
-def copy_judges(source: Path, target: Path) -> None:
-    target.mkdir(parents=True, exist_ok=True)
-    for name in ("face", "scene"):
+def copy_judges(source: Path, target: Path, app: Path) -> None:
+    for name, folder in (("face", target), ("scene", app)):
+        folder.mkdir(parents=True, exist_ok=True)
         load_file(str(source / f"{name}.safetensors"))
         for suffix in ("safetensors", "json"):
-            shutil.copy(source / f"{name}.{suffix}", target)
+            shutil.copy(source / f"{name}.{suffix}", folder)
 
 
 if __name__ == "__main__":

@@ -114,8 +114,8 @@ def train(
     log, clock, rows = Log(options.out / "curve.json", ranks), Clock(options.seconds, ranks), []
     while (progress := clock.progress()) < 1:
         index = torch.randint(len(latents), (options.batch,), device=ranks.device)
-        hints = as_control(maps[index], ranks.dtype).contiguous(memory_format=torch.channels_last)
-        loss = loss_of(latents[index], captions.batch(index, EMPTY_SHARE), hints)
+        control_maps = as_control(maps[index], ranks.dtype).contiguous(memory_format=torch.channels_last)
+        loss = loss_of(latents[index], captions.batch(index, EMPTY_SHARE), control_maps)
         loss.backward()
         log.add(clock.step, progress, loss=loss, grad_norm=learner.step(progress))
         if progress > (len(rows) + 0.3) / SHEETS:
@@ -128,8 +128,8 @@ def train(
 def controlled_guess(unet: UNet2DConditionModel, control: ControlNetModel) -> Guess:
     """The UNet's guess with the ControlNet's residuals added, as diffusers' pipeline adds them."""
 
-    def guess(noisy: Tensor, step: Tensor, text: Tensor, hints: Tensor) -> Tensor:
-        down, middle = control(noisy, step, text, hints, return_dict=False)
+    def guess(noisy: Tensor, step: Tensor, text: Tensor, control_maps: Tensor) -> Tensor:
+        down, middle = control(noisy, step, text, control_maps, return_dict=False)
         residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": middle}
         return unet(noisy, step, text, **residuals, return_dict=False)[0]
 

@@ -1,1 +1,1 @@
-"""One module a tab."""
+"""Tabs: a module or a folder each."""

@@ -1,0 +1,36 @@
+"""Settings of the whole process, made before any library is imported."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import importlib.metadata
+import os
+
+SPIN_COUNT = "8000"
+"""OpenMP threads that spin without end while they wait take a loaded machine's cores from the page and from each
+other. Threads that sleep at once are woken some thousand times a training step: 416 ms a step on two cores in place
+of 229. Beside another busy program long spinning costs: 1.5 s a step at 20000, 1.1 at 8000, 0.8 at 1000; alone 0.40,
+0.37 and 0.48."""
+GC_THRESHOLDS = (50_000, 20, 50)
+"""The libraries' half a million objects stay. Python's own thresholds search them so often that imports take a tenth
+longer."""
+
+GRADIO = {"GRADIO_ANALYTICS_MAX_EVENTS": "1", "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(10**9)}
+"""Gradio computes percentiles over its last 10,000 events after each event (6.31): half a second of a processor by
+then, for a summary that this page doesn't serve. It keeps one event now, and computes nothing."""
+
+
+def prepare_process() -> None:
+    """Set how OpenMP's threads wait, what Gradio counts and how often garbage is collected, and cache a slow look-up.
+
+    OpenMP reads its variables once, when torch is imported. Variables that are set already stay.
+    """
+    for name, value in GRADIO.items():
+        os.environ.setdefault(name, value)
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("GOMP_SPINCOUNT", SPIN_COUNT)
+    gc.set_threshold(*GC_THRESHOLDS)
+    # diffusers and transformers each ask for all installed distributions when they are imported, 0.35 s a time.
+    cached = functools.cache(importlib.metadata.packages_distributions)
+    setattr(importlib.metadata, "packages_distributions", cached)  # noqa: B010

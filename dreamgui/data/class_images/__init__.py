@@ -1,0 +1,1 @@
+"""Class images: what a set of them consists of, and the user's own."""

@@ -1,0 +1,1 @@
+"""Datasets on the disk: crops, captions, edits, exports."""

@@ -1,0 +1,1 @@
+"""Faces, bodies and identities in photographs."""

@@ -1,0 +1,1 @@
+"""Photographs from the disk: checked, decoded, upright, without metadata."""

@@ -1,0 +1,1 @@
+"""Reports: documents with tables, charts and pictures, as Markdown and as one page."""

@@ -1,0 +1,93 @@
+"""Exports for the certificate's picture: opened by diffusers' own loaders, as any other program would."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DDIMScheduler, StableDiffusionPipeline
+from safetensors import SafetensorError
+
+from dreamgui.errors import Damaged
+from dreamgui.models.catalog.cards import ModelCard
+from dreamgui.models.loading import Parts, load_unet
+
+
+def open_whole(
+    path: Path, config: Path, card: ModelCard, device: torch.device, dtype: torch.dtype
+) -> tuple[Parts, str]:
+    """A single file (``from_single_file``) or a diffusers folder (``from_pretrained``), without a network.
+
+    Args:
+        config: the diffusers folder that a single file's configs and tokenizer are taken from.
+
+    Returns:
+        the loaded parts, and the loader's name.
+
+    Raises:
+        Damaged: diffusers can't load it.
+    """
+    kind: Any = StableDiffusionPipeline
+    loader = kind.from_pretrained if path.is_dir() else kind.from_single_file
+    source = {} if path.is_dir() else {"config": str(config)}
+    try:
+        pipeline = loader(str(path), local_files_only=True, torch_dtype=dtype, **source)
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise _refused(path, error) from error
+    parts = Parts(
+        unet=_placed(pipeline.unet, device),
+        vae=_placed(pipeline.vae, device),
+        text_encoder=_placed(pipeline.text_encoder, device),
+        tokenizer=pipeline.tokenizer,
+        scheduler_config=dict(pipeline.scheduler.config),
+        controlnet=None,
+        device=device,
+        dtype=dtype,
+        card=card,
+    )
+    return parts, loader.__name__
+
+
+@contextmanager
+def lora_by_diffusers(parts: Parts, path: Path, folder: Path) -> Iterator[Parts]:
+    """The lent base with a LoRA file attached by ``load_lora_weights``: to a UNet of its own, as diffusers makes it.
+
+    Args:
+        folder: the base's.
+
+    Raises:
+        Damaged: diffusers can't load it, or loads nothing from it.
+    """
+    kind: Any = StableDiffusionPipeline
+    text_encoder: Any = copy.deepcopy(parts.text_encoder)
+    unet = load_unet(folder, parts.device, parts.dtype)
+    pipeline = kind(
+        None, text_encoder, None, unet, DDIMScheduler(), None, None, requires_safety_checker=False
+    )
+    try:
+        pipeline.load_lora_weights(str(path.parent), weight_name=path.name, local_files_only=True)
+        if not pipeline.get_list_adapters().get("unet"):
+            raise ValueError("no layer of the UNet was adapted")
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise _refused(path, error) from error
+    yield replace(parts, unet=unet, text_encoder=text_encoder, replays=None)
+
+
+def _placed(module: Any, device: torch.device) -> Any:
+    module.requires_grad_(False)
+    module.eval()
+    if device.type == "cuda":
+        return module.to(device, memory_format=torch.channels_last)
+    return module.to(device)
+
+
+def _refused(path: Path, error: Exception) -> Damaged:
+    return Damaged(
+        f"diffusers can't load the export {path.name}: {str(error).splitlines()[0]}",
+        "Nothing was saved; please report this with the message.",
+    )

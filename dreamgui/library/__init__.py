@@ -1,0 +1,1 @@
+"""The library: everything that a user made, with its figures, labels, trash and sizes."""

@@ -1,0 +1,1 @@
+"""The catalog: bases and runs, with the cards that describe them."""

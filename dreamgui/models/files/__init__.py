@@ -1,0 +1,1 @@
+"""Model files: formats, recognition, layouts, reading and writing."""

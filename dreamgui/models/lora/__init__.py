@@ -1,0 +1,1 @@
+"""LoRA files and adapters: naming, reading, attaching, merging, extracting."""

@@ -1,0 +1,1 @@
+"""Recognition: what a model file or folder holds, told by its tensors."""

@@ -1,0 +1,1 @@
+"""Sources of models: civitai, Hugging Face, a file, the bundled demo."""

@@ -1,0 +1,1 @@
+"""Recipes of the workshop: trained files exported, merged, extracted from and inspected."""

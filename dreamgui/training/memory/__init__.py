@@ -1,0 +1,1 @@
+"""Memory tiers: estimates of the need, and the settings that save memory."""

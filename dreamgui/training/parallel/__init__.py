@@ -1,0 +1,1 @@
+"""Training on several GPUs: data parallel, FSDP, and the processes themselves."""

@@ -1,0 +1,1 @@
+"""One optimizer step: loss, backward pass, optimizer, CUDA graph, compilation."""

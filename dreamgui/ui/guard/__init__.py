@@ -1,0 +1,1 @@
+"""Checks of every request before gradio sees it, and of every listener: whose page, whose session, whose file."""

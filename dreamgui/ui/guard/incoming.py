@@ -1,0 +1,99 @@
+"""Uploads on their way in: no more than was announced, nothing left of a broken one, no metadata in photographs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from email.message import Message as Headed
+from pathlib import Path
+
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dreamgui.data.photos.bare import strip_file
+from dreamgui.ui.guard.bodies import PATIENCE_SECONDS
+from dreamgui.ui.parts.uploads import FILES
+
+
+class Incoming:
+    """A ``receive`` that ends an upload whose sender goes, is silent for too long, or sends more than announced.
+
+    Gradio keeps the files of an upload that breaks off. It deletes those of one whose form is malformed, so a part
+    without a name is put at the end.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, size_bytes: int, seconds: float) -> None:
+        headed = Headed()
+        headed["content-type"] = Request(scope).headers.get("content-type", "")
+        self._boundary = (headed.get_boundary() or "").encode("latin-1", "replace")
+        self._receive = receive
+        self._left = size_bytes
+        self._seconds = seconds
+        self._open = True
+
+    async def __call__(self) -> Message:
+        """Return the next message."""
+        if not self._open:
+            return {"type": "http.disconnect"}
+        try:
+            message = await asyncio.wait_for(self._receive(), self._seconds)
+        except TimeoutError:
+            return self._broken()
+        self._left -= len(message.get("body", b""))
+        if message["type"] != "http.request" or self._left < 0:
+            return self._broken()
+        self._open = message.get("more_body", False)
+        return message
+
+    def _broken(self) -> Message:
+        self._open = False
+        # The first one ends a header that is being read, the second one stands among data.
+        return {
+            "type": "http.request",
+            "body": (b"\r\n--" + self._boundary + b"\r\n\r\n") * 2,
+            "more_body": False,
+        }
+
+
+class Held:
+    """A ``send`` that keeps an answer until it is let go."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._messages: list[Message] = []
+
+    async def __call__(self, message: Message) -> None:
+        """Keep a message."""
+        self._messages.append(message)
+
+    def paths(self) -> list[str]:
+        """Return the paths of the files that a good answer names."""
+        if not self._messages or self._messages[0].get("status") != 200:
+            return []
+        return json.loads(b"".join(message.get("body", b"") for message in self._messages[1:]))
+
+    async def let_go(self) -> None:
+        """Send all that was kept."""
+        for message in self._messages:
+            await self._send(message)
+
+
+async def take_upload(
+    app: ASGIApp, visitor: str, size_bytes: int, scope: Scope, receive: Receive, send: Send
+) -> None:
+    """Pass an upload on. Its files are the visitor's before the visitor hears of them, without metadata by then."""
+    held = Held(send)
+    with FILES.coming(visitor, size_bytes):
+        await app(scope, Incoming(scope, receive, size_bytes, PATIENCE_SECONDS), held)
+        paths = held.paths()
+        try:
+            for path in paths:
+                await asyncio.to_thread(strip_file, Path(path))
+        except OSError:
+            for path in paths:
+                with suppress(OSError):
+                    Path(path).unlink()
+            raise
+        FILES.grant_uploads(visitor, paths)
+    await held.let_go()

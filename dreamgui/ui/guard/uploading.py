@@ -1,0 +1,45 @@
+"""Conditions of an upload: the visitor has agreed to what happens to photographs, and there is room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from dreamgui.quotas import SPARE_BYTES, free_bytes
+from dreamgui.services import VisitorServices
+from dreamgui.sizes import file_size
+from dreamgui.ui.parts.uploads import FILES, cache_folder
+from dreamgui.visitors import OWNER
+
+Refusal = Callable[[str, int | None], str]
+"""Gives the reason why a visitor may not upload so many bytes, "" for none; None bytes for a request that doesn't say."""
+
+
+def refusal_of(services: VisitorServices) -> Refusal:
+    """Return the question whether an upload is refused."""
+
+    def refusal(visitor: str, size_bytes: int | None) -> str:
+        if visitor == OWNER:
+            return ""
+        if services.must_sign_in(visitor):
+            return "Sign in with Hugging Face before you upload."
+        if not services.may_upload(visitor):
+            return 'Read "Before your first upload" on the page, and press "I have the right to use them".'
+        if size_bytes is None:
+            return "The upload doesn't say how large it is."
+        return _too_much(services, visitor, size_bytes)
+
+    return refusal
+
+
+def _too_much(services: VisitorServices, visitor: str, size_bytes: int) -> str:
+    limits, sent = services.limits, FILES.sent_bytes(visitor)
+    if sent + size_bytes > limits.upload_bytes:
+        return (
+            f"The upload has {file_size(size_bytes)}; you have sent {file_size(sent)}, and "
+            f"{file_size(limits.upload_bytes)} is the limit until they are used or removed."
+        )
+    if FILES.sent_bytes() + size_bytes > limits.uploads_in_all:
+        return "All visitors together have sent as much as there is room for. Try again later."
+    if free_bytes(cache_folder()) < size_bytes + SPARE_BYTES:
+        return "The server's disk is nearly full. Try again later."
+    return ""

@@ -1,0 +1,1 @@
+"""Head of the page: the status line and the queue of all jobs."""

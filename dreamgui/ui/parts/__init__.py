@@ -1,0 +1,1 @@
+"""Parts that all tabs are made of: forms, progress, grids, markup."""

@@ -1,0 +1,1 @@
+"""Results of jobs in the page: the curve of losses, the grid of pictures."""

@@ -1,0 +1,1 @@
+"""ControlNet tab: control image, its map, and pictures that follow it."""

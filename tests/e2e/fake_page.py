@@ -1,0 +1,79 @@
+"""The page on fake recipes, with its looks and its script, for tests of the page alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from dreamgui.services import Services
+from dreamgui.ui.build import BEHIND_THE_GUARD, create_ui
+from dreamgui.ui.theme import head, theme
+from tests.e2e.conftest import free_port
+from tests.ui.fakes import add_base, fake_services
+
+SIZES = {"desktop": (1280, 720), "phone": (390, 844)}
+
+
+@contextmanager
+def fake_page(root: Path, step_seconds: float = 0.01, base: bool = True) -> Iterator[tuple[str, Services]]:
+    """Serve the page on a workspace, with one base model or none; yield its address and what it works on."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("GRADIO_TEMP_DIR", str(root / "gradio"))
+    patch.setenv("GRADIO_ANALYTICS_ENABLED", os.environ.get("GRADIO_ANALYTICS_ENABLED", "False"))
+    services = fake_services(root / "work", step_seconds)
+    if base:
+        add_base(services.workspace)
+    blocks = create_ui(services)
+    _, url, _ = blocks.launch(
+        server_name="127.0.0.1",
+        server_port=free_port(),
+        prevent_thread_lock=True,
+        quiet=True,
+        ssr_mode=False,
+        run_history=False,
+        theme=theme(),
+        head=head(),
+        footer_links=["api", "settings"],
+        max_threads=600,
+        show_error=False,
+        app_kwargs={"middleware": BEHIND_THE_GUARD},
+    )
+    try:
+        yield url, services
+    finally:
+        blocks.close(verbose=False)
+        patch.undo()
+
+
+@contextmanager
+def opened(browser: Browser, url: str, size: str = "desktop", dark: bool = False) -> Iterator[Page]:
+    """Open the page at a size; its errors fail the test."""
+    width, height = SIZES[size]
+    context = browser.new_context(
+        viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
+    )
+    page = context.new_page()
+    page.set_default_timeout(90_000)
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.goto(url)
+    expect(page.locator("#status-line .dg-dot")).to_be_visible()
+    yield page
+    context.close()
+    assert faults == []
+
+
+def open_tab(page: Page, name: str) -> None:
+    """Press a tab, behind the menu of those that have no room where it stands there."""
+    # Until the first answers have come the tabs aren't shown.
+    expect(page.locator("html.dg-opening")).to_have_count(0)
+    tab = page.get_by_role("tab", name=name, exact=True).first
+    if not tab.is_visible():
+        page.locator(".overflow-menu > button").click()
+        tab = page.locator(".overflow-dropdown").get_by_text(name, exact=True)
+    tab.click()

@@ -1,0 +1,48 @@
+"""Every figure of a model is described in the catalogue and in docs/metrics.md, in the same words."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from dreamgui.evaluate.metrics import BY_KEY, METRICS, measured, metric_of
+from tests.evaluate.compared import compared
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
+ROWS = {
+    found[1]: [cell.strip() for cell in line.split(" | ")]
+    for line in PAGE.read_text(encoding="utf-8").splitlines()
+    if (found := re.match(r"\| `(\w+)` \|", line))
+}
+
+
+def test_each_key_of_the_figures_has_a_metric() -> None:
+    comparison = compared()
+    for row in comparison.rows:
+        keys = {metric_of(key).key for key in comparison.figures(row.name)}
+        assert keys == {metric.key for metric in METRICS}, "no metric is left without a figure"
+
+
+@pytest.mark.parametrize("key", sorted(BY_KEY))
+def test_each_metric_is_described_in_the_document(key: str) -> None:
+    metric, row = BY_KEY[key], ROWS[key]
+    assert len(row) == 6
+    _, formula, extent, direction, embedder, source = row
+    assert len(formula) > 10 and direction == metric.direction
+    assert extent.startswith(metric.extent)
+    assert embedder.startswith(("as `", (metric.embedder or "none")[:15]))
+    assert metric.source.split(",")[0].removesuffix("; King 2017").split(" 20")[0] in source
+
+
+def test_the_document_describes_no_metric_that_is_gone() -> None:
+    assert set(ROWS) == set(BY_KEY) and len(BY_KEY) == len(METRICS)
+
+
+def test_a_value_is_shown_with_its_interval() -> None:
+    metric = BY_KEY["identity"]
+    assert metric.text({"identity": 0.5}) == "0.50"
+    assert metric.text({"identity": 0.5, "identity_low": 0.25, "identity_high": 0.75}) == "0.50 [0.25, 0.75]"
+    assert metric.text({"identity": None}) == "" and metric.text({}) == ""
+    assert measured({"a": {"identity": None}, "b": {"copies": 0.0}}) == (BY_KEY["copies"],)
