@@ -3,13 +3,12 @@ from __future__ import annotations
 import io
 import random
 import struct
-import time
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, ImageFile
 
 from dreamgui.data.photos import found as found_module
 from dreamgui.data.photos import load as photos
@@ -148,11 +147,12 @@ def test_no_metadata_leaves(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(40_000, 40_000), (13_300, 13_300), (25_000, 100)])
-def test_too_large_is_refused_by_its_header(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_too_large_is_refused_by_its_header(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: pytest.fail("pixels were decoded"))
     (tmp_path / "bomb.png").write_bytes(header_png(*size))
-    began = time.monotonic()
     reason = refusal(tmp_path / "bomb.png")
-    assert time.monotonic() - began < 1
     assert f"{size[0]} x {size[1]}" in reason and "limit" in reason
 
 

@@ -32,11 +32,10 @@ expect.set_options(timeout=180_000)
 
 @dataclass(frozen=True)
 class Server:
-    """A running ``python app.py``: its address, its workspace, and the time until its page was served."""
+    """A running ``python app.py``: its address and its workspace."""
 
     url: str
     home: Path
-    seconds_to_page: float
 
 
 @contextmanager
@@ -68,13 +67,12 @@ def running_app(home: Path, port: int | None = None, threads: int = 1) -> Iterat
     environment = {**os.environ, "DREAMGUI_HOME": str(home), "OMP_NUM_THREADS": str(threads)}
     environment.pop("GRADIO_TEMP_DIR", None)
     command = [sys.executable, "app.py", "--port", str(port), "--quiet"]
-    began = time.monotonic()
     with (home / "server.log").open("ab") as log:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}/"
         wait_for(url, process)
-        yield Server(url, home, time.monotonic() - began)
+        yield Server(url, home)
     finally:
         process.terminate()
         process.wait(timeout=30)

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from dreamgui.jobs.job import Job
 from dreamgui.services import Services
 from dreamgui.ui.build import BEHIND_THE_GUARD, create_ui
 from dreamgui.ui.theme import head, theme
 from tests.e2e.conftest import free_port
 from tests.ui.fakes import add_base, fake_services
 
+LOOK_MS, MOST_LOOKS = 50, 3_600
 SIZES = {"desktop": (1280, 720), "phone": (390, 844)}
 
 
@@ -77,3 +79,15 @@ def open_tab(page: Page, name: str) -> None:
         page.locator(".overflow-menu > button").click()
         tab = page.locator(".overflow-dropdown").get_by_text(name, exact=True)
     tab.click()
+
+
+def started(page: Page, services: Services, kind: str) -> Job:
+    """Press a form's button; the job that the page then submitted: what stands there may be an earlier one's."""
+    earlier = services.jobs.latest(kind)
+    page.locator(f"#{kind}-start").click()
+    for _ in range(MOST_LOOKS):
+        job = services.jobs.latest(kind)
+        if job is not None and job is not earlier:
+            return job
+        page.wait_for_timeout(LOOK_MS)
+    raise AssertionError(f"no new {kind} job after the press")

@@ -13,7 +13,7 @@ from dreamgui.config import CompareJob, CropJob, KeepJob
 from dreamgui.models.catalog.cards import RunCard
 from dreamgui.models.catalog.catalog import write_run
 from dreamgui.services import Services
-from tests.e2e.fake_page import fake_page, open_tab, opened
+from tests.e2e.fake_page import fake_page, open_tab, opened, started
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +39,9 @@ def page(browser: Browser, served: tuple[str, Services]) -> Iterator[Page]:
 
 def compared(page: Page, services: Services, pictures: int) -> CompareJob:
     """Press Compare; the job's settings, once the grid has so many pictures."""
-    before = services.jobs.latest("compare")
-    page.locator("#compare-start").click()
+    job = started(page, services, "compare")
     expect(page.locator("#compare-grid img")).to_have_count(pictures)
     expect(page.locator("#compare-stop")).to_be_hidden()
-    job = services.jobs.latest("compare")
-    assert job is not None and job is not before
     assert isinstance(job.config, CompareJob)
     return job.config
 
@@ -98,10 +95,9 @@ def test_from_a_grid_to_a_kept_model(page: Page, served: tuple[str, Services], t
 
     # The suggested row becomes a run.
     expect(page.locator("#compare-keep-row input")).to_have_value("berta (suggested)")
-    page.locator("#keep-start").click()
+    kept = started(page, services, "keep")
     expect(page.locator("#keep-progress")).to_contain_text("Done")
-    kept = services.jobs.latest("keep")
-    assert kept is not None and isinstance(kept.config, KeepJob)
+    assert isinstance(kept.config, KeepJob)
     assert (kept.config.model, kept.config.strength) == ("berta", 0.8)
 
     # The report as a zip, and once more from its settings.

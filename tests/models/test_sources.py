@@ -222,10 +222,9 @@ def test_without_the_hub_it_is_said_at_once(
         monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     else:
         monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    began = time.perf_counter()
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail(f"waits {seconds} s"))
     with pytest.raises(BadInput, match=r"HF_HUB_OFFLINE is set|127\.0\.0\.1:9 can't be reached"):
         hub.find_files(HubModel("anna/portraits"))
-    assert time.perf_counter() - began < 2
 
 
 def test_the_hubs_cache_serves_without_a_network(
