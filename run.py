@@ -21,12 +21,6 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 OLDEST, NEWEST = (3, 11), (3, 14)
-ALONE = [
-    "tests/e2e/test_dataset_corrected.py",
-    "tests/e2e/test_late_answers.py",
-    "tests/e2e/test_page.py",
-    "tests/ui/test_api.py",
-]
 WINDOWS_CUDA_INDEX = "https://download.pytorch.org/whl/cu130"
 REQUIREMENTS, FOR_TESTS = "requirements.txt", "requirements-dev.txt"
 LOCK, LOCK_FOR_TESTS = "requirements.lock", "requirements-dev.lock"
@@ -63,17 +57,14 @@ def divided(arguments: list[str]) -> tuple[str, list[str]]:
 
 
 def tests() -> int:
-    """All tests: what drives a browser or holds answers against a clock alone, all others side by side."""
-    others = [f"--ignore={name}" for name in ALONE]
+    """All tests, side by side in a few processes."""
     # One more than there are cores, as each waits at times.
     count = min(4, (os.cpu_count() or 1) + 1)
     # In the order of tests/conftest.py, which begins with the longest files.
-    side_by_side = ["-n", str(count), "--dist", "loadfile", "--no-loadscope-reorder", *others]
+    side_by_side = ["-n", str(count), "--dist", "loadfile", "--no-loadscope-reorder"]
     # One thread each: threads of several processes wait for each other's cores.
     os.environ["OMP_NUM_THREADS"] = "1"
-    first = call("-m", "pytest", "-q", *side_by_side)
-    del os.environ["OMP_NUM_THREADS"]
-    return call("-m", "pytest", "-q", *ALONE) or first
+    return call("-m", "pytest", "-q", *side_by_side)
 
 
 def update() -> int:

@@ -19,6 +19,11 @@ LONGEST = (
     "test_export.py", "test_train_beside.py", "test_kernels.py",
 )  # fmt: skip
 """Files of minutes begin first: the last one to end would otherwise keep one core busy and the others idle."""
+LONGEST_PAGES = (
+    "test_page.py", "test_library_page.py", "test_fields_page.py", "test_clicks_page.py", "test_pose_page.py",
+    "test_access_page.py", "test_kept_settings.py", "test_dataset_corrected.py",
+)  # fmt: skip
+"""The same for those with a browser."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -30,7 +35,10 @@ def _turn(item: pytest.Item) -> int:
     if item.path.name in LONGEST:
         return LONGEST.index(item.path.name)
     # A browser's event loop stays in its process, where asyncio.run then fails.
-    return len(LONGEST) + (item.path.parent.name == "e2e")
+    if item.path.parent.name != "e2e":
+        return len(LONGEST)
+    name = item.path.name
+    return len(LONGEST) + 1 + (LONGEST_PAGES.index(name) if name in LONGEST_PAGES else len(LONGEST_PAGES))
 
 
 @pytest.fixture(scope="session")
