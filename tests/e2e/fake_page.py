@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from dreamgui.ui.theme import head, theme
 from tests.e2e.conftest import free_port
 from tests.ui.fakes import add_base, fake_services
 
-LOOK_MS, MOST_LOOKS = 50, 3_600
+MOST_LOOKS = 3_600
 SIZES = {"desktop": (1280, 720), "phone": (390, 844)}
 
 
@@ -89,5 +90,5 @@ def started(page: Page, services: Services, kind: str) -> Job:
         job = services.jobs.latest(kind)
         if job is not None and job is not earlier:
             return job
-        page.wait_for_timeout(LOOK_MS)
+        time.sleep(0.05)
     raise AssertionError(f"no new {kind} job after the press")
