@@ -71,17 +71,6 @@ def opened(browser: Browser, url: str, size: str = "desktop", dark: bool = False
     assert faults == []
 
 
-def open_tab(page: Page, name: str) -> None:
-    """Press a tab, behind the menu of those that have no room where it stands there."""
-    # Until the first answers have come the tabs aren't shown.
-    expect(page.locator("html.dg-opening")).to_have_count(0)
-    tab = page.get_by_role("tab", name=name, exact=True).first
-    if not tab.is_visible():
-        page.locator(".overflow-menu > button").click()
-        tab = page.locator(".overflow-dropdown").get_by_text(name, exact=True)
-    tab.click()
-
-
 def started(page: Page, services: Services, kind: str) -> Job:
     """Press a form's button; the job that the page then submitted: what stands there may be an earlier one's."""
     earlier = services.jobs.latest(kind)

@@ -13,7 +13,8 @@ from dreamgui.config import CompareJob, CropJob, KeepJob
 from dreamgui.models.catalog.cards import RunCard
 from dreamgui.models.catalog.catalog import write_run
 from dreamgui.services import Services
-from tests.e2e.fake_page import fake_page, open_tab, opened, started
+from tests.e2e.fake_page import fake_page, opened, started
+from tests.e2e.opening import open_group, open_tab
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,7 @@ def test_from_a_grid_to_a_kept_model(page: Page, served: tuple[str, Services], t
         chosen(page, name)
     page.locator("#compare-prompts textarea").fill("a photo in a wood\na photo by the sea")
     page.locator("#compare-seeds input[type=number]").fill("2")
-    page.locator("#compare-group-axes").locator("button").first.click()
+    open_group(page, "compare-group-axes")
     page.locator("#compare-strengths textarea").fill("0.8")
     first = compared(page, services, 4)
     assert (first.models, first.seeds, first.strengths) == (("portraits", "anna"), 2, (0.8,))
@@ -107,6 +108,6 @@ def test_from_a_grid_to_a_kept_model(page: Page, served: tuple[str, Services], t
     with zipfile.ZipFile(tmp_path / "report.zip") as archive:
         assert any(name.endswith("report.json") for name in archive.namelist())
     report = services.workspace.names("reports")[-1]
-    page.locator("#compare-group-report").locator("button").first.click()
+    open_group(page, "compare-group-report")
     page.locator("#compare-from- textarea, #compare-from- input").first.fill(report)
     assert compared(page, services, 6).from_ == Path(report)

@@ -17,6 +17,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from dreamgui.data.dataset.dataset import Dataset
 from dreamgui.data.framing import placements
 from tests.e2e.conftest import Server
+from tests.e2e.opening import open_group
 from tests.e2e.test_page import HOPPER, done, opened, packaged
 
 CAPTION = "a portrait of sks woman in orange, <b>Ännä</b>"
@@ -138,7 +139,7 @@ def test_captions_reach_all_files(page: Page, dataset: Dataset) -> None:
     caption.press("Enter")
     beside = dataset.folder / "images" / file.replace(".png", ".txt")
     assert _until(lambda: beside.read_text("utf-8"), lambda text: text == CAPTION)
-    page.locator("#dataset-captions").get_by_text("Captions of all crops").click()
+    open_group(page, "dataset-captions")
     page.locator("#dataset-find").locator("input, textarea").fill("sks woman face")
     page.locator("#dataset-put").locator("input, textarea").fill("sks woman")
     page.locator("#dataset-replace").click()

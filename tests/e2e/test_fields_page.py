@@ -10,7 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from dreamgui.presets.files import read_preset
-from tests.e2e.fake_page import fake_page, open_tab, opened
+from tests.e2e.fake_page import fake_page, opened
+from tests.e2e.opening import drawn, open_group, open_tab
 from tests.presets.test_presets import GUI
 
 
@@ -79,7 +80,7 @@ def test_the_filter_opens_the_groups_with_the_word_and_hides_the_rest(page: Page
 def test_a_preset_of_another_program_is_filled_in_listed_and_taken_back(page: Page, tmp_path: Path) -> None:
     file = tmp_path / "kohya.json"
     file.write_text(json.dumps(GUI))
-    page.locator("#train-presets button").first.click()
+    open_group(page, "train-presets")
     page.locator("#train-steps input").fill("77")
     page.locator("#train-preset-file input[type=file]").set_input_files(file)
     told = page.locator("#train-preset-told")
@@ -96,7 +97,7 @@ def test_a_preset_of_another_program_is_filled_in_listed_and_taken_back(page: Pa
 def test_a_preset_is_saved_downloaded_and_used_on_another_page(
     page: Page, browser: Browser, url: str, tmp_path: Path
 ) -> None:
-    page.locator("#train-presets button").first.click()
+    open_group(page, "train-presets")
     page.locator("#train-steps input").fill("123")
     page.get_by_label("Preset name").fill("short one")
     with page.expect_download() as download:
@@ -108,7 +109,7 @@ def test_a_preset_is_saved_downloaded_and_used_on_another_page(
     with opened(browser, url) as other:
         open_tab(other, "Train")
         expect(other.locator("#train-steps input")).to_have_value("400")
-        other.locator("#train-presets button").first.click()
+        open_group(other, "train-presets")
         other.locator("#train-preset-saved input").click()
         other.get_by_role("option", name="short-one").click()
         other.locator("#train-preset-use").click()
@@ -145,6 +146,7 @@ def test_a_fault_stays_said_until_its_field_is_mended(page: Page) -> None:
 def test_a_fault_in_a_closed_group_is_one_press_away(page: Page) -> None:
     page.get_by_label("Find a setting").fill("gradient norm")
     norm = page.locator("#train-max-grad-norm input").first
+    drawn(page, page.locator("#train-max-grad-norm"))
     norm.fill("-1")
     page.get_by_label("Find a setting").fill("")
     expect(norm).to_be_hidden()
@@ -171,6 +173,7 @@ def test_the_other_tabs_mark_filter_and_reset_too(
     number = page.locator(f"#{prefix}-{field} input").first
     expect(number).to_be_visible()
     expect(page.locator(f"#{prefix}-{other}")).to_be_hidden()
+    drawn(page, page.locator(f"#{prefix}-{field}"))
     before = number.input_value()
     number.fill("3")
     number.press("Tab")

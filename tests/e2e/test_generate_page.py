@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from dreamgui.config import GenerateJob
 from dreamgui.pictures.store import read_picture
 from dreamgui.services import Services
-from tests.e2e.fake_page import fake_page, open_tab, opened
+from tests.e2e.fake_page import fake_page, opened
+from tests.e2e.opening import open_group, open_tab
 
 Served = tuple[str, Services]
 SEED = "#generate-seed input"
@@ -31,13 +32,6 @@ def page(browser: Browser, served: Served) -> Iterator[Page]:
         open_tab(page, "Generate")
         expect(page.locator("#generate-model input")).not_to_have_value("")
         yield page
-
-
-def group(page: Page, elem_id: str) -> Locator:
-    """An accordion, opened."""
-    found = page.locator(f"#{elem_id}")
-    found.locator("button").first.click()
-    return found
 
 
 def generated(page: Page, services: Services, seed: int, count: int = 1) -> GenerateJob:
@@ -64,7 +58,7 @@ def stroke(page: Page, start: tuple[float, float], end: tuple[float, float]) -> 
 
 def test_a_painted_mask_goes_with_the_start_image(page: Page, served: Served, tmp_path: Path) -> None:
     Image.new("RGB", (300, 200), "teal").save(tmp_path / "start.png")
-    start = group(page, "generate-group-start-image")
+    start = open_group(page, "generate-group-start-image")
     expect(page.locator("#generate-paint")).to_contain_text("Add a start image")
     start.locator("#generate-image input[type=file]").set_input_files(tmp_path / "start.png")
     expect(page.locator("#generate-paint img")).to_be_visible()
@@ -94,7 +88,7 @@ def test_a_painted_mask_goes_with_the_start_image(page: Page, served: Served, tm
 def test_a_picture_comes_back_and_goes_on(page: Page, served: Served, tmp_path: Path) -> None:
     """Generate with a face pass, take its seed, drop the file back, and send it to each tab."""
     page.locator("#generate-prompt textarea").fill("a photo of {token} on the moon")
-    group(page, "generate-group-faces").get_by_role("checkbox").check()
+    open_group(page, "generate-group-faces").get_by_role("checkbox").check()
     page.locator("#generate-count input[type=number]").fill("2")
     assert generated(page, served[1], 41, 2).face_pass
     expect(page.locator("#results-gallery")).to_contain_text("before the face pass")
@@ -113,7 +107,9 @@ def test_a_picture_comes_back_and_goes_on(page: Page, served: Served, tmp_path: 
     download.value.save_as(tmp_path / "picture.png")
     assert read_picture(tmp_path / "picture.png").made.seed == 42
     page.locator(SEED).fill("1")
-    group(page, "generate-from-file").locator("input[type=file]").set_input_files(tmp_path / "picture.png")
+    open_group(page, "generate-from-file").locator("input[type=file]").set_input_files(
+        tmp_path / "picture.png"
+    )
     expect(page.locator(SEED)).to_have_value("42")
 
     page.locator("#results-start-image").click()

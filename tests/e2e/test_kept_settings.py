@@ -11,7 +11,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from dreamgui.config import CropJob, TrainJob
 from dreamgui.services import Services
-from tests.e2e.fake_page import fake_page, open_tab, opened
+from tests.e2e.fake_page import fake_page, opened
+from tests.e2e.opening import drawn, open_tab
 
 STORED = "prefix => JSON.parse(localStorage.getItem('dreamgui-settings') ?? '{}').forms?.[prefix]?.%s"
 
@@ -47,6 +48,7 @@ def test_what_was_typed_is_there_after_a_reload(browser: Browser, served: tuple[
         # A number out of range stays said: it comes back too.
         page.locator("#train-learning-rate input").fill("0")
         page.get_by_label("Find a setting").first.fill("prompt")
+        drawn(page, page.locator("#train-sample-prompts"))
         page.locator("#train-sample-prompts textarea").fill("my own prompt")
         kept(page, "train", "sample_prompts", "my own prompt")
         open_tab(page, "Generate")

@@ -15,6 +15,7 @@ from dreamgui.data.dataset.dataset import Dataset
 from dreamgui.models.catalog.catalog import Catalog
 from dreamgui.ui.parts.form import Form
 from tests.diffusion.made import make_dataset
+from tests.e2e.opening import drawn, open_tab
 from tests.ui.conftest import serve
 from tests.ui.fakes import add_base, fake_services
 
@@ -67,6 +68,7 @@ def test_recommended_settings_leave_alone_what_was_typed_before_they_came(
     gate.clear()
     tab.goto(url)
     tab.get_by_role("tab", name="Train", exact=True).click()
+    drawn(tab, tab.locator("#train-steps"))
     expect(field(tab, "train-steps")).to_be_visible()
     field(tab, "train-steps").fill("77")
     gate.set()
@@ -85,7 +87,7 @@ def test_two_quick_choices_end_at_the_second(page: tuple[Page, str, Dataset], ga
     """A value that the first choice's answer put in isn't taken for typed."""
     tab, url, _ = page
     tab.goto(url)
-    tab.get_by_role("tab", name="Train", exact=True).click()
+    open_tab(tab, "Train")
     expect(field(tab, "train-learning-rate")).to_have_value("0.001")
     methods = tab.locator("#train-method")
     methods.get_by_role("radio", name="Whole UNet").check()
@@ -106,13 +108,13 @@ def test_what_was_chosen_while_the_choices_were_refreshed_stays(
     models = dataset.folder.parent.parent / "models"
     shutil.copytree(models / "portraits", models / "another")
     tab.goto(url)
-    tab.get_by_role("tab", name="Train", exact=True).click()
+    open_tab(tab, "Train")
     expect(field(tab, "train-model")).to_have_value("portraits")
     expect(field(tab, "train-dataset")).to_have_value("anna")
-    tab.get_by_role("tab", name="Compare", exact=True).click()
+    open_tab(tab, "Compare")
     shutil.rmtree(dataset.folder)
     gate.clear()
-    tab.get_by_role("tab", name="Train", exact=True).click()
+    open_tab(tab, "Train")
     field(tab, "train-model").fill("another")
     field(tab, "train-model").press("Enter")
     gate.set()

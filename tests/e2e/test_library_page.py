@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from dreamgui.workspace import Workspace, write_json
 from tests.e2e.conftest import Server, running_app
-from tests.e2e.fake_page import open_tab
+from tests.e2e.opening import open_group, open_tab
 from tests.library.folders import add_dataset, add_job, add_report, add_run, add_sample
 from tests.tiny import make_tiny_base
 
@@ -101,7 +101,7 @@ def test_the_trash_restores(page: Page) -> None:
 
 def test_a_note_and_a_filter_find_a_run(page: Page) -> None:
     open_item(page, "run/anna-unet")
-    page.locator("#library-labels button").first.click()
+    open_group(page, "library-labels")
     page.locator("#library-note textarea").fill("the one to keep")
     page.locator("#library-save").click()
     expect(page.locator("#library-details")).to_contain_text("the one to keep")

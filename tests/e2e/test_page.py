@@ -9,10 +9,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, Request, expect
+from playwright.sync_api import Browser, Page, Request, expect
 
 from dreamgui.pictures.store import read_picture
 from tests.e2e.conftest import HAS_BUNDLE, Server
+from tests.e2e.opening import open_group, open_tab
 
 LONG = 180_000
 STEPS = 24
@@ -50,10 +51,6 @@ def open_page(page: Page, server: Server) -> None:
     expect(page.locator("#title")).to_be_visible()
 
 
-def tab(page: Page, name: str) -> None:
-    page.get_by_role("tab", name=name, exact=True).click()
-
-
 def done(page: Page, prefix: str) -> None:
     expect(page.locator(f"#{prefix}-progress .dg-done")).to_be_visible(timeout=LONG)
 
@@ -73,7 +70,7 @@ def test_the_page_asks_nobody_else(browser: Browser, server: Server) -> None:
     page.on("pageerror", lambda error: faults.append(str(error)))
     open_page(page, server)
     for name, button in START_BUTTONS.items():
-        tab(page, name)
+        open_tab(page, name)
         expect(page.locator(f"#{button}")).to_be_visible()
     outside = [request.url for request in asked if not request.url.startswith((server.url, "data:", "blob:"))]
     assert outside == []
@@ -108,14 +105,14 @@ def test_dataset(page: Page) -> None:
 
 @pytest.mark.skipif(not HAS_BUNDLE, reason="the bundled demo model isn't in assets/demo")
 def test_convert(page: Page) -> None:
-    tab(page, "Convert")
+    open_tab(page, "Convert")
     page.locator("#convert-start").click()
     done(page, "convert")
     expect(page.locator("#convert-result")).to_contain_text("portraits")
 
 
 def test_a_number_out_of_range_is_refused_in_its_field(page: Page) -> None:
-    tab(page, "Train")
+    open_tab(page, "Train")
     prefilled(page)
     page.locator("#train-steps input").fill("1000000")
     page.locator("#train-start").click()
@@ -125,10 +122,10 @@ def test_a_number_out_of_range_is_refused_in_its_field(page: Page) -> None:
 
 def test_an_empty_number_and_a_0_are_two(page: Page) -> None:
     """A number that may be open begins empty, wherever it lies; an emptied one that is needed is told."""
-    tab(page, "Train")
+    open_tab(page, "Train")
     prefilled(page)
     for group, name in (("text-encoder", "text-learning-rate"), ("lora", "alpha")):
-        inside = opened_group(page, f"train-group-{group}").locator(f"#train-{name} input").first
+        inside = open_group(page, f"train-group-{group}").locator(f"#train-{name} input").first
         expect(inside).to_have_value("")
     page.locator("#train-learning-rate input").fill("0")
     page.locator("#train-steps input").fill("")
@@ -143,13 +140,13 @@ def test_an_empty_number_and_a_0_are_two(page: Page) -> None:
 
 
 def test_what_was_typed_stays_also_when_another_method_is_chosen(page: Page) -> None:
-    tab(page, "Train")
+    open_tab(page, "Train")
     prefilled(page)
     steps = page.locator("#train-steps input")
     steps.fill("77")
-    tab(page, "Compare")
+    open_tab(page, "Compare")
     expect(page.locator("#compare-start")).to_be_visible()
-    tab(page, "Train")
+    open_tab(page, "Train")
     expect(steps).to_have_value("77")
     page.locator("#train-method").get_by_role("radio", name="Whole UNet").check()
     expect(page.locator("#train-changed")).to_contain_text("Training steps 77")
@@ -160,15 +157,15 @@ def test_train_with_the_page_closed_and_opened_again(browser: Browser, server: S
     context = browser.new_context(viewport={"width": 1280, "height": 720})
     first = context.new_page()
     open_page(first, server)
-    tab(first, "Train")
+    open_tab(first, "Train")
     prefilled(first)
     first.locator("#train-steps input").fill(str(STEPS))
-    opened_group(first, "train-group-batch").locator("#train-batch-size input").first.fill("1")
-    opened_group(first, "train-group-run").locator("#train-run").locator("input, textarea").fill("anna")
-    classes = opened_group(first, "train-group-class-images")
+    open_group(first, "train-group-batch").locator("#train-batch-size input").first.fill("1")
+    open_group(first, "train-group-run").locator("#train-run").locator("input, textarea").fill("anna")
+    classes = open_group(first, "train-group-class-images")
     classes.locator("#train-class-count input").first.fill("2")
     expect(classes).to_contain_text("Class images · 1 changed")
-    samples = opened_group(first, "train-group-samples-and-checkpoints")
+    samples = open_group(first, "train-group-samples-and-checkpoints")
     samples.locator("#train-sample-every input").fill(str(SAMPLE_EVERY))
     first.locator("#train-start").click()
     expect(first.locator("#train-progress .dg-running")).to_be_visible(timeout=LONG)
@@ -177,7 +174,7 @@ def test_train_with_the_page_closed_and_opened_again(browser: Browser, server: S
 
     second = context.new_page()
     open_page(second, server)
-    tab(second, "Train")
+    open_tab(second, "Train")
     expect(second.locator("#train-progress .dg-running, #train-progress .dg-done")).to_be_visible()
     done(second, "train")
     expect(second.locator("#train-samples button.thumbnail-item")).to_have_count(
@@ -191,7 +188,7 @@ def test_train_with_the_page_closed_and_opened_again(browser: Browser, server: S
 
 def test_a_trained_run_is_taken_home_and_taken_on(page: Page) -> None:
     """The file for other programs is made by one press; the other buttons open their tabs with the run chosen."""
-    tab(page, "Train")
+    open_tab(page, "Train")
     page.locator("#train-export").click()
     expect(page.locator("#train-file")).to_be_visible(timeout=LONG)
     with page.expect_download() as download:
@@ -202,18 +199,18 @@ def test_a_trained_run_is_taken_home_and_taken_on(page: Page) -> None:
     expect(page.locator("#compare-start")).to_be_visible()
     expect(page.locator("#compare-models input:checked")).to_have_count(2)
     expect(page.locator("#compare-models label", has_text=run).locator("input")).to_be_checked()
-    tab(page, "Train")
+    open_tab(page, "Train")
     page.locator("#train-to-generate").click()
     expect(page.locator("#generate-model input")).to_have_value(run)
 
 
 def test_one_step_is_tried_before(page: Page) -> None:
-    tab(page, "Train")
+    open_tab(page, "Train")
     prefilled(page)
-    memory = opened_group(page, "train-group-memory-and-speed")
+    memory = open_group(page, "train-group-memory-and-speed")
     memory.locator("#train-memory-tier").get_by_role("radio", name="least").click()
     expect(page.locator("#train-memory")).to_contain_text("tier least")
-    page.locator("#preflight-section").get_by_text("Try one step first").click()
+    open_group(page, "preflight-section")
     page.locator("#preflight-start").click()
     done(page, "preflight")
     expect(page.locator("#preflight-progress")).to_contain_text("tier least")
@@ -221,18 +218,18 @@ def test_one_step_is_tried_before(page: Page) -> None:
 
 
 def test_a_sweep(page: Page) -> None:
-    tab(page, "Train")
+    open_tab(page, "Train")
     prefilled(page)
     page.locator("#train-steps input").fill("12")
-    opened_group(page, "train-group-batch").locator("#train-batch-size input").first.fill("1")
-    opened_group(page, "train-group-class-images").locator("#train-class-count input").first.fill("2")
-    samples = opened_group(page, "train-group-samples-and-checkpoints")
+    open_group(page, "train-group-batch").locator("#train-batch-size input").first.fill("1")
+    open_group(page, "train-group-class-images").locator("#train-class-count input").first.fill("2")
+    samples = open_group(page, "train-group-samples-and-checkpoints")
     samples.locator("#train-sample-every input").fill("0")
-    page.get_by_text("Hyper-parameter sweep").click()
+    open_group(page, "sweep-section")
     page.locator("#sweep-ranks").locator("input, textarea").fill("2")
     page.locator("#sweep-learning-rates").locator("input, textarea").fill("1e-3")
     page.locator("#sweep-with-unet input").check()
-    opened_group(page, "sweep-group-prompts").locator("#sweep-prompts textarea").fill(
+    open_group(page, "sweep-group-prompts").locator("#sweep-prompts textarea").fill(
         "a photo of sks woman face"
     )
     page.locator("#sweep-start").click()
@@ -241,12 +238,12 @@ def test_a_sweep(page: Page) -> None:
 
 
 def test_compare(page: Page) -> None:
-    tab(page, "Compare")
+    open_tab(page, "Compare")
     choose_both(page, "compare-models")
     page.locator("#compare-prompts textarea").fill(
         "a photo of sks woman face in the forest\nwith <script>${1}"
     )
-    opened_group(page, "compare-group-sampling").locator("#compare-steps input[type=number]").fill("3")
+    open_group(page, "compare-group-sampling").locator("#compare-steps input[type=number]").fill("3")
     page.locator("#compare-start").click()
     done(page, "compare")
     expect(page.locator("#compare-grid img")).to_have_count(4)
@@ -260,11 +257,11 @@ def test_compare(page: Page) -> None:
 
 
 def test_control(page: Page) -> None:
-    tab(page, "ControlNet")
+    open_tab(page, "ControlNet")
     page.locator("#control-image input[type=file]").set_input_files(packaged("skimage", "data/astronaut.png"))
     expect(page.locator("#control-image img")).to_be_visible()
     choose_both(page, "control-models")
-    opened_group(page, "control-group-sampling").locator("#control-steps input[type=number]").fill("3")
+    open_group(page, "control-group-sampling").locator("#control-steps input[type=number]").fill("3")
     expect(page.locator("#control-map img")).to_be_visible()
     page.locator("#control-start").click()
     done(page, "control")
@@ -274,11 +271,11 @@ def test_control(page: Page) -> None:
 
 def test_generate(page: Page, tmp_path: Path) -> None:
     """Pictures, one's settings again, its file dropped back on the page, a deletion undone, and on to ControlNet."""
-    tab(page, "Generate")
+    open_tab(page, "Generate")
     # The newest model is chosen once the page knows it.
     expect(page.locator("#generate-model input")).not_to_have_value("")
     page.locator("#generate-prompt textarea").fill("a photo of {token}, <b>smiling</b>")
-    opened_group(page, "generate-group-sampling").locator("#generate-steps input[type=number]").fill("3")
+    open_group(page, "generate-group-sampling").locator("#generate-steps input[type=number]").fill("3")
     page.locator("#generate-seed input").fill("7")
     page.locator("#generate-count input[type=number]").fill("2")
     page.locator("#generate-start").click()
@@ -296,7 +293,7 @@ def test_generate(page: Page, tmp_path: Path) -> None:
     page.locator("#results-use").click()
     expect(page.locator("#generate-seed input")).to_have_value("8")
     page.locator("#generate-seed input").fill("1")
-    opened_group(page, "generate-from-file").locator("input[type=file]").set_input_files(
+    open_group(page, "generate-from-file").locator("input[type=file]").set_input_files(
         tmp_path / "picture.png"
     )
     expect(page.locator("#generate-seed input")).to_have_value("8")
@@ -304,7 +301,7 @@ def test_generate(page: Page, tmp_path: Path) -> None:
     page.locator("#results-delete").click()
     expect(page.locator("#results-undo")).to_be_visible()
     page.locator("#results-undo").click()
-    opened_group(page, "kept")
+    open_group(page, "kept")
     kept = page.locator("#kept-gallery button.thumbnail-item")
     expect(kept).to_have_count(2)
     page.locator("#kept-words").get_by_role("textbox").fill("nothing like it")
@@ -319,18 +316,11 @@ def test_generate(page: Page, tmp_path: Path) -> None:
 def test_a_picture_that_cannot_be_read_is_refused_in_a_sentence(page: Page, tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(Path(packaged("skimage", "data/astronaut.png")).read_bytes()[:20_000])
-    tab(page, "ControlNet")
+    open_tab(page, "ControlNet")
     page.locator("#control-image input[type=file]").set_input_files(broken)
     expect(page.locator(".toast-body").first).to_contain_text("broken.png")
     page.locator("#control-start").click()
     expect(page.locator("#control-progress .dg-failed")).to_contain_text("broken.png")
-
-
-def opened_group(page: Page, group: str) -> Locator:
-    """Open a closed group of settings."""
-    accordion = page.locator(f"#{group}")
-    accordion.locator("button").first.click()
-    return accordion
 
 
 def choose_both(page: Page, group: str) -> None:

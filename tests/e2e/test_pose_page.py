@@ -10,7 +10,8 @@ from playwright.sync_api import Browser, Page, expect
 
 from dreamgui.workspace import Workspace
 from tests.e2e.conftest import HAS_BUNDLE, Server
-from tests.e2e.test_page import done, opened, tab
+from tests.e2e.opening import open_group, open_tab
+from tests.e2e.test_page import done, opened
 
 WRIST, OTHER_WRIST = 'circle[data-point="4"]', 'circle[data-point="7"]'
 
@@ -42,13 +43,13 @@ def dragged(page: Page, selector: str, x: float, y: float) -> None:
 
 def test_a_pose_is_edited_and_generated(page: Page, server: Server) -> None:
     if HAS_BUNDLE and not Workspace(server.home).names("models"):
-        tab(page, "Convert")
+        open_tab(page, "Convert")
         page.locator("#convert-start").click()
         done(page, "convert")
-    tab(page, "ControlNet")
+    open_tab(page, "ControlNet")
     page.locator("#control-models").get_by_role("checkbox").first.check()
     page.locator("#control-control").get_by_text("Pose", exact=True).click()
-    page.locator("#control-pose-points").get_by_role("button", name="Pose points").click()
+    open_group(page, "control-pose-points")
     page.locator("#control-pose").get_by_role("button", name="Add person").click()
     expect(page.locator("#control-pose circle")).to_have_count(18)
     expect(page.locator("#control-map img")).to_be_visible()
@@ -73,7 +74,7 @@ def test_a_pose_is_edited_and_generated(page: Page, server: Server) -> None:
     page.locator("#control-pose").get_by_role("button", name="Add person").click()
     expect(page.locator("#control-pose circle")).to_have_count(36)
 
-    page.locator("#control-group-sampling").get_by_role("button", name="Sampling").click()
+    open_group(page, "control-group-sampling")
     page.locator("#control-steps input[type=number]").fill("2")
     page.locator("#control-start").click()
     done(page, "control")

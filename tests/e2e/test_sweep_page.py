@@ -7,7 +7,8 @@ from pathlib import Path
 from playwright.sync_api import Browser, expect
 
 from dreamgui.config import CropJob
-from tests.e2e.fake_page import fake_page, open_tab, opened
+from tests.e2e.fake_page import fake_page, opened
+from tests.e2e.opening import open_group, open_tab
 from tests.ui.fakes import picture
 
 
@@ -19,7 +20,7 @@ def test_the_last_training_is_left_out_while_the_first_runs(browser: Browser, tm
             open_tab(page, "Train")
             expect(page.locator("#train-model input")).to_have_value("portraits")
             page.locator("#train-steps input").fill("20000")
-            page.get_by_text("Hyper-parameter sweep").click()
+            open_group(page, "sweep-section")
             page.locator("#sweep-ranks").locator("input, textarea").fill("2, 4")
             page.locator("#sweep-learning-rates").locator("input, textarea").fill("1e-3")
             page.locator("#sweep-with-unet input").check()

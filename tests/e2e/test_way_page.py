@@ -13,7 +13,8 @@ from playwright.sync_api import Browser, Page, expect
 from dreamgui.config import CropJob, TrainJob
 from dreamgui.jobs.job import Job
 from dreamgui.services import Services
-from tests.e2e.fake_page import fake_page, open_tab, opened
+from tests.e2e.fake_page import fake_page, opened
+from tests.e2e.opening import open_tab
 
 SLOW_STEP_SECONDS = 0.2
 

@@ -11,6 +11,7 @@ from safetensors import safe_open
 
 from dreamgui.workspace import EXPORTS, Workspace
 from tests.e2e.conftest import Server, running_app
+from tests.e2e.opening import open_group
 from tests.tiny import make_tiny_base
 
 LONG = 90_000
@@ -37,7 +38,7 @@ def page(browser: Browser, server: Server) -> Page:
 
 
 def open_section(page: Page, kind: str) -> None:
-    page.locator(f"#{kind}-section button").first.click()
+    open_group(page, f"{kind}-section")
 
 
 def test_an_export_shows_its_certificate_and_is_downloaded(
