@@ -12,7 +12,7 @@ from dreamgui.config import GenerationSettings
 from dreamgui.diffusion.control.residuals import ControlInput
 from dreamgui.diffusion.sample import ImageRequest, generation_steps, pictures_at_once
 from dreamgui.diffusion.text import prompt_notes
-from dreamgui.diffusion.word_weights import plain_text
+from dreamgui.diffusion.word_weights import plain_text, weight_notes
 from dreamgui.events import Event, Note, Progress
 from dreamgui.models.catalog.catalog import Catalog
 from dreamgui.models.loading import load_tokenizer
@@ -73,6 +73,11 @@ def notes_on(
     prompts: Iterable[str], base: str, catalog: Catalog, word_weights: bool = False
 ) -> Iterator[Note]:
     """Notes on prompts that the base model of this name won't read as they were meant. No weights are loaded."""
+    prompts = list(prompts)
+    for sentence in dict.fromkeys(
+        each for prompt in prompts for each in weight_notes(prompt) if word_weights
+    ):
+        yield Note(sentence)
     texts = map(plain_text, prompts) if word_weights else prompts
     for sentence in prompt_notes(load_tokenizer(catalog.folder(base)), texts):
         yield Note(sentence)

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dreamgui.diffusion.word_weights import shown
 from dreamgui.models.replay import Replays
 
-_SHOWN_CHARACTERS = 40
 _FOREIGN_SYNTAX = (
     (
         re.compile(r"\([^()]*:\s*[+-]?\d*\.?\d+\s*\)"),
@@ -114,7 +114,6 @@ def prompt_notes(tokenizer: Any, prompts: Iterable[str], trained: bool = False) 
     """
     sentences = []
     for prompt in dict.fromkeys(prompts):
-        shown = repr(prompt if len(prompt) <= _SHOWN_CHARACTERS else prompt[:_SHOWN_CHARACTERS] + "...")
         if rest := cut_off(tokenizer, prompt):
             limit, parts = tokenizer.model_max_length, part_count(tokenizer, prompt)
             told = (
@@ -122,8 +121,8 @@ def prompt_notes(tokenizer: Any, prompts: Iterable[str], trained: bool = False) 
                 if trained
                 else f"it is read in {parts} parts, the first without {rest!r}"
             )
-            sentences.append(f"The prompt {shown} has over {limit} tokens; {told}.")
+            sentences.append(f"The prompt {shown(prompt)} has over {limit} tokens; {told}.")
         for pattern, told in _FOREIGN_SYNTAX:
             if found := pattern.search(prompt):
-                sentences.append(f"The prompt {shown}: {found[0].strip()!r} {told}")
+                sentences.append(f"The prompt {shown(prompt)}: {found[0].strip()!r} {told}")
     return sentences

@@ -14,6 +14,10 @@ from typing import Any, NamedTuple
 
 _STEP = 1.1
 _GREATEST = 4.0
+_SHOWN_CHARACTERS = 40
+_NO_NUMBER = re.compile(
+    r":\s*(?![+-]?\d*\.?\d+\s*\))(?:[+-]?[\d.,eE+-]+|[+-]?nan|[+-]?inf)\s*\)", re.IGNORECASE
+)
 _PIECE = re.compile(r"\\[\\()\[\]]|:\s*([+-]?\d*\.?\d+)\s*\)|[()\[\]]|[^\\()\[\]:]+|.", re.DOTALL)
 
 
@@ -48,6 +52,32 @@ def fragments_of(prompt: str) -> list[Fragment]:
 def plain_text(prompt: str) -> str:
     """Return a prompt's words without their weights."""
     return "".join(fragment.text for fragment in fragments_of(prompt))
+
+
+def weight_notes(prompt: str) -> list[str]:
+    """Return sentences for the user about brackets and weights that aren't read as they were meant."""
+    opened: list[str] = []
+    told = [f"{found[0]!r} is no weight and is read as words" for found in _NO_NUMBER.finditer(prompt)]
+    for piece in _PIECE.finditer(prompt):
+        text, weight = piece[0], piece[1]
+        if weight and opened[-1:] == ["("] and not 0 <= float(weight) <= _GREATEST:
+            told.append(
+                f"{text!r} is read as {min(max(float(weight), 0), _GREATEST):g}, as weights are 0 to 4"
+            )
+        if text in ("(", "["):
+            opened.append(text)
+        elif (text == "]" or text[-1] == ")") and text[0] != "\\":
+            if opened[-1:] == ["[" if text == "]" else "("]:
+                opened.pop()
+            else:
+                told.append(f"{text!r} closes no bracket and is read as words")
+    told += [f"{bracket!r} isn't closed and weighs all that follows" for bracket in dict.fromkeys(opened)]
+    return [f"The prompt {shown(prompt)}: {each}." for each in told]
+
+
+def shown(prompt: str) -> str:
+    """Return a prompt in quotation marks for a sentence, cut off where it is long."""
+    return repr(prompt if len(prompt) <= _SHOWN_CHARACTERS else prompt[:_SHOWN_CHARACTERS] + "...")
 
 
 def weighted_part_count(tokenizer: Any, prompt: str) -> int:

@@ -93,6 +93,11 @@ WRITTEN = [
     ("sks woman, red coat".encode("utf-8-sig"), "sks woman, red coat"),
     ("sks woman, в шляпе".encode("cp1251"), "sks woman, в шляпе"),
     ("sks woman, naïve, Zürich".encode("cp1252"), "sks woman, naïve, Zürich"),
+    ("sks woman, 笑顔".encode("cp932"), "sks woman, 笑顔"),
+    ("sks、白いシャツの女性".encode("cp932"), "sks、白いシャツの女性"),
+    ("sks 女人。户外".encode("gbk"), "sks 女人。户外"),
+    ("sks 女人,戶外".encode("big5"), "sks 女人,戶外"),
+    ("빨간 코트를 입은 sks 여자".encode("cp949"), "빨간 코트를 입은 sks 여자"),
     (b"sks woman,\r\nblue eyes\r\n", "sks woman, blue eyes"),
     ("sks woman, naïve".encode("utf-16"), "sks woman, naïve"),
     ("\ufeffsks woman, 猫".encode("utf-16-be"), "sks woman, 猫"),
@@ -129,6 +134,22 @@ def test_the_same_caption_in_another_form_is_no_change(dataset: Dataset, data: b
     again = Dataset.load(dataset.folder)
     assert captions(again) == [PROMPT] * 3 and not again.remarks and not again.undoable
     in_step(again)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text", "told"),
+    [
+        ("cp1251", "sks в шляпе", "0002.txt (read as CP1251)"),
+        ("cp932", "sks、白いシャツ", "0002.txt (read as Shift-JIS)"),
+        ("gbk", "穿红色外套的女人", "0002.txt (read as GBK)"),
+        ("utf-8", "sks в шляпе", "0002.txt."),
+        ("utf-16", "sks в шляпе", "0002.txt."),
+    ],
+)
+def test_an_encoding_that_was_guessed_is_told(dataset: Dataset, encoding: str, text: str, told: str) -> None:
+    text_of(dataset, "0002.png").write_bytes(text.encode(encoding))
+    [remark] = Dataset.load(dataset.folder).remarks
+    assert told in remark
 
 
 def test_an_emptied_caption_becomes_the_prompt_and_is_told(dataset: Dataset) -> None:

@@ -8,7 +8,7 @@ import torch
 from dreamgui.diffusion.sample import ImageRequest, generate
 from dreamgui.diffusion.text import encode_whole
 from dreamgui.diffusion.weighted_text import encode_weighted
-from dreamgui.diffusion.word_weights import fragments_of, plain_text, weighted_part_count
+from dreamgui.diffusion.word_weights import fragments_of, plain_text, weight_notes, weighted_part_count
 from dreamgui.models.manager import Parts
 
 
@@ -37,6 +37,28 @@ def test_brackets_are_read_as_documented(prompt: str, fragments: list[tuple[str,
     assert [fragment.text for fragment in found] == [text for text, _ in fragments]
     assert [fragment.weight for fragment in found] == pytest.approx([weight for _, weight in fragments])
     assert plain_text(prompt) == "".join(text for text, _ in fragments)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told"),
+    [
+        ("a (cat:1.3) in [the] (wood)", []),
+        (r"a \(cat\) at 10:30 :)", ["')' closes no bracket"]),
+        ("a (cat:999999)", ["':999999)' is read as 4"]),
+        ("a (cat:-1)", ["':-1)' is read as 0"]),
+        ("a (cat:nan)", ["':nan)' is no weight"]),
+        ("a (cat:1,5)", ["':1,5)' is no weight"]),
+        ("a (cat:1.2.3)", ["':1.2.3)' is no weight"]),
+        ("a ((cat)", ["'(' isn't closed"]),
+        ("a [cat", ["'[' isn't closed"]),
+        ("a cat]", ["']' closes no bracket"]),
+        ("a (big [cat) here", ["')' closes no bracket", "'(' isn't closed", "'[' isn't closed"]),
+    ],
+)
+def test_brackets_that_are_not_read_as_meant_are_told(prompt: str, told: list[str]) -> None:
+    notes = weight_notes(prompt)
+    assert len(notes) == len(told), notes
+    assert all(part in note for note, part in zip(notes, told, strict=True))
 
 
 def encoded(parts: Parts, prompt: str, count: int = 1) -> torch.Tensor:

@@ -86,6 +86,15 @@ def test_a_file_without_words_says_so(models: Models, tmp_path: Path) -> None:
     assert "doesn't tell its words" in imported(models, tmp_path / "x.safetensors")[1]
 
 
+def test_one_of_zeros_is_told(models: Models, tmp_path: Path) -> None:
+    tensors = named(NAMINGS["kohya"], (OUT,))
+    save_file(tensors, tmp_path / "moves.safetensors")
+    assert "changes nothing" not in imported(models, tmp_path / "moves.safetensors")[1]
+    unmoved = {key: value * (0 if "lora_up" in key else 1) for key, value in tensors.items()}
+    save_file(unmoved, tmp_path / "zeros.safetensors")
+    assert "The LoRA changes nothing" in imported(models, tmp_path / "zeros.safetensors")[1]
+
+
 def test_keys_that_are_not_used_are_counted(models: Models, tmp_path: Path) -> None:
     tensors = named(NAMINGS["kohya"], (OUT,))
     save_file({**tensors, "bundle_emb.anna.string_to_param.*": random(2, 768)}, tmp_path / "more.safetensors")

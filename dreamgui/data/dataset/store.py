@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from dreamgui.data.dataset.captions import read_caption
+from dreamgui.data.dataset.captions import Caption, read_caption
 from dreamgui.data.dataset.entry import Entry, Sheet
 from dreamgui.data.dataset.layouts import is_untouched, kohya_toml, metadata_rows
 from dreamgui.data.dataset.takeover import (
@@ -139,8 +139,8 @@ class Store:
         shelves = sorted(SHELVES, key=lambda shelf: shelf != entry.shelf)
         return [(self.folder / shelf / entry.file).with_suffix(".txt") for shelf in shelves]
 
-    def _beside(self, entry: Entry) -> list[str]:
-        return [text for path in self._shelved(entry) if (text := read_caption(path)) is not None]
+    def _beside(self, entry: Entry) -> list[Caption]:
+        return [found for path in self._shelved(entry) if (found := read_caption(path)) is not None]
 
     def _listed(self) -> dict[str, str]:
         return rows_by_crop(_read(self.folder / ROWS) or b"")
@@ -152,7 +152,10 @@ class Store:
         """Keep the captions that the disk holds and that a change is about to replace: they are none of
         another program's, should the change be cut off."""
         rows = self._listed()
-        texts = {entry.file: {*self._beside(entry), rows.get(entry.file, entry.caption)} for entry in changed}
+        texts = {
+            entry.file: {*(found.text for found in self._beside(entry)), rows.get(entry.file, entry.caption)}
+            for entry in changed
+        }
         old = {entry.file: sorted(texts[entry.file] - {entry.caption}) for entry in changed}
         if any(old.values()):
             _write(self.folder / SUPERSEDED, write_superseded(old))

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pydantic import TypeAdapter
 
-from dreamgui.data.dataset.captions import decode, one_line
+from dreamgui.data.dataset.captions import Caption, decode, one_line
 from dreamgui.data.dataset.entry import Entry, Sheet, Step
 
 SHELVES = ("images", ".held-out", ".dropped")
@@ -29,7 +29,7 @@ class Texts(NamedTuple):
     crop's name, ``superseded`` those that this program's last change replaced, by the crop's name.
     """
 
-    beside: Callable[[Entry], Sequence[str]]
+    beside: Callable[[Entry], Sequence[Caption]]
     rows: Mapping[str, str]
     superseded: Mapping[str, Sequence[str]]
 
@@ -46,20 +46,21 @@ def take_over(sheet: Sheet, texts: Texts) -> Takeover:
 
     A text file wins over metadata.jsonl; an emptied text file stands for the dataset's prompt.
     """
-    by_file, by_row, both, emptied = dict[str, str](), dict[str, str](), list[str](), list[str]()
+    by_file, by_row, both, emptied = dict[str, Caption](), dict[str, str](), list[str](), list[str]()
     for entry in sheet.entries:
         known = {one_line(entry.caption), *texts.superseded.get(entry.file, ())}
-        foreign = [text for text in texts.beside(entry) if text not in known]
+        foreign = [caption for caption in texts.beside(entry) if caption.text not in known]
         row = texts.rows.get(entry.file, "")
         row = "" if row in known else row
         if foreign:
-            by_file[entry.file] = foreign[0] or sheet.instance_prompt
-            emptied += [] if foreign[0] else [entry.file]
-            both += [entry.file] if row and row != foreign[0] else []
+            by_file[entry.file] = foreign[0]
+            emptied += [] if foreign[0].text else [entry.file]
+            both += [entry.file] if row and row != foreign[0].text else []
         elif row:
             by_row[entry.file] = row
     remarks = _remarks(by_file, by_row, both, emptied)
-    return Takeover(_changed(sheet, by_file | by_row), remarks)
+    taken = {file: caption.text or sheet.instance_prompt for file, caption in by_file.items()}
+    return Takeover(_changed(sheet, taken | by_row), remarks)
 
 
 def _changed(sheet: Sheet, captions: Mapping[str, str]) -> Sheet:
@@ -76,11 +77,11 @@ def _changed(sheet: Sheet, captions: Mapping[str, str]) -> Sheet:
 
 
 def _remarks(
-    by_file: Mapping[str, str], by_row: Mapping[str, str], both: Sequence[str], emptied: Sequence[str]
+    by_file: Mapping[str, Caption], by_row: Mapping[str, str], both: Sequence[str], emptied: Sequence[str]
 ) -> tuple[str, ...]:
-    filled = [file for file in by_file if file not in emptied]
+    filled = [_told(file, caption) for file, caption in by_file.items() if file not in emptied]
     told = {
-        f"Captions that another program changed were taken over from {listed(_text_files(filled))}.": filled,
+        f"Captions that another program changed were taken over from {listed(filled)}.": filled,
         f"Captions that another program changed in metadata.jsonl were taken over: {listed(by_row)}.": by_row,
         f"Both metadata.jsonl and {listed(_text_files(both))} were changed by another program: the text "
         "file was taken.": both,
@@ -88,6 +89,12 @@ def _remarks(
         "now.": emptied,
     }
     return tuple(sentence for sentence, files in told.items() if files)
+
+
+def _told(file: str, caption: Caption) -> str:
+    """A text file's name, with the encoding if that was guessed."""
+    [name] = _text_files([file])
+    return f"{name} (read as {caption.guessed})" if caption.guessed else name
 
 
 def _text_files(files: Iterable[str]) -> list[str]:

@@ -29,7 +29,7 @@ def caption_beside(picture: PurePosixPath, read: Read) -> str:
     names = (form for suffix in CAPTION_SUFFIXES for form in (picture.stem + suffix, picture.name + suffix))
     for name in names:
         if (data := read(picture.with_name(name))) is not None:
-            return decode_caption(data)
+            return decode_caption(data).text
     for folder in (picture.parent, picture.parent.parent):
         rows = _rows(read(folder / ROWS) or b"")
         if caption := rows.get(str(picture.relative_to(folder))):

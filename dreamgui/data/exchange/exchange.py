@@ -17,7 +17,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from dreamgui.config import DatasetLayout
-from dreamgui.data.dataset.captions import decode_caption, one_line
+from dreamgui.data.dataset.captions import Caption, decode_caption, one_line
 from dreamgui.data.dataset.dataset import Dataset
 from dreamgui.data.dataset.entry import Entry, Sheet
 from dreamgui.data.dataset.layouts import layout_files, pictures_folder, place_of
@@ -211,7 +211,7 @@ def import_export(path: Path, workspace: Workspace, wanted: str) -> Imported:
 def _texts(source: Packed) -> Texts:
     """Captions as the export holds them now. It may be the folder of a program that was killed."""
 
-    def beside(entry: Entry) -> list[str]:
+    def beside(entry: Entry) -> list[Caption]:
         place = source.place(entry).with_suffix(".txt")
         names = dict.fromkeys([str(place), *(f"{shelf}/{place.name}" for shelf in SHELVES)])
         return [decode_caption(source.read(name, MAX_SHEET_BYTES)) for name in names if name in source.names]

@@ -12,7 +12,7 @@ from dreamgui.events import Event, Note, Progress, Saved
 from dreamgui.exporting.workshop import lora_source, read_source, save_imported
 from dreamgui.models.catalog.catalog import Catalog
 from dreamgui.models.lora.adapters import LoraFile
-from dreamgui.models.lora.kinds import low_rank
+from dreamgui.models.lora.kinds import Change, LowRank, low_rank
 from dreamgui.models.recognition.lora_metadata import named_base, trigger_words
 from dreamgui.models.recognition.recognise import read_any_header, recognise
 from dreamgui.names import name_notes
@@ -41,6 +41,10 @@ def import_(job: ImportJob, workspace: Workspace, models: Models) -> Iterator[Ev
         yield Note(sentence)
     yield Note(f"{_count(file)}, for {card.base}.")
     yield Note(_keys(file))
+    if not any(_moves(change) for change in (*file.layers.values(), *file.text_layers.values())):
+        yield Note(
+            "The LoRA changes nothing: all its numbers are 0. Its pictures are those of its base model."
+        )
     yield Note(
         f"{{token}} stands for {trigger!r}."
         if trigger
@@ -76,6 +80,11 @@ def _keys(file: LoraFile) -> str:
     if not file.unread:
         return f"All {file.keys} of its keys are used."
     return f"{file.keys - file.unread_keys} of its {file.keys} keys are used; {file.unread_keys} are not: {', '.join(file.unread)}."
+
+
+def _moves(change: Change) -> bool:
+    """Return whether a change can be another than none. Kinds other than LoRA aren't looked at."""
+    return not isinstance(change, LowRank) or bool(change.up.any() and change.down.any())
 
 
 def _count(file: LoraFile) -> str:
