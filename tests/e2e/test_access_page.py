@@ -57,8 +57,13 @@ def test_the_sliders_two_pictures_lie_on_each_other(browser: Browser, url: str) 
     with opened(browser, f"{url}#compare") as page:
         pictures = page.locator("#compare-slider img")
         expect(pictures).to_have_count(2)
-        first, second = (picture.bounding_box() for picture in pictures.all())
-        assert first == second and first is not None and first["height"] > 100
+        page.wait_for_function(
+            """() => {
+              const [first, second] = [...document.querySelectorAll("#compare-slider img")].map(
+                image => image.getBoundingClientRect());
+              return first.height > 100 && ["x", "y", "width", "height"].every(each => first[each] === second[each]);
+            }"""
+        )
 
 
 def test_a_finger_hits_every_button_of_a_phone(browser: Browser, url: str) -> None:

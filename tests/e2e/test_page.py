@@ -182,7 +182,7 @@ def test_train_with_the_page_closed_and_opened_again(browser: Browser, server: S
     )
     expect(second.locator("#train-result")).to_contain_text("anna")
     assert steps_in_the_log(server) == list(range(1, STEPS + 1))
-    assert points_of_the_curve(second) == 2 * STEPS
+    curve_has(second, 2 * STEPS)
     context.close()
 
 
@@ -341,8 +341,12 @@ def steps_in_the_log(server: Server) -> list[int]:
     return [event["step"] for event in events if event["event"] == "Loss"]
 
 
-def points_of_the_curve(page: Page) -> int:
-    """How many points the two drawn lines have."""
+def curve_has(page: Page, points: int) -> None:
+    """Wait until the two drawn lines have so many points."""
     expect(page.locator("#train-loss .mark-line path")).to_have_count(2)
-    paths = [path.get_attribute("d") or "" for path in page.locator("#train-loss .mark-line path").all()]
-    return sum(path.count("L") + path.count("C") + path.count("M") for path in paths)
+    page.wait_for_function(
+        """points => [...document.querySelectorAll("#train-loss .mark-line path")]
+          .reduce((sum, path) => sum + path.getAttribute("d").match(/[LCM]/g).length, 0) === points""",
+        arg=points,
+        timeout=LONG,
+    )
