@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 import subprocess
@@ -296,3 +297,30 @@ def test_the_locks_hold_every_requirement_at_a_version_that_it_allows(lock: str,
 def test_both_locks_agree() -> None:
     tests = pins("requirements-dev.lock")
     assert all(tests[name] == lines for name, lines in pins("requirements.lock").items())
+
+
+@pytest.mark.parametrize(
+    ("failed", "repeated"),
+    [
+        (["tests/e2e/test_b.py::test_x", "tests/e2e/test_a.py::test_y[1]"], ["tests/e2e/test_a.py", "tests/e2e/test_b.py"]),
+        (["tests/e2e/test_a.py::test_y", "tests/test_c.py::test_z"], []),
+        ([], []),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("alone", [0, 1])
+def test_browser_tests_that_failed_beside_others_must_hold_alone(
+    run: ModuleType, monkeypatch: pytest.MonkeyPatch, failed: list[str], repeated: list[str], alone: int
+) -> None:
+    calls: list[tuple[str, ...]] = []
+
+    def call(*arguments: str) -> int:
+        calls.append(arguments)
+        kept = run.ROOT / ".pytest_cache" / "v" / "cache" / "lastfailed"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps(dict.fromkeys(failed, True)))
+        return 1 if len(calls) == 1 else alone
+
+    monkeypatch.setattr(run, "call", call)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert run.tests() == (alone if repeated else 1)
+    assert [list(each[3:]) for each in calls[1:]] == [repeated] * bool(repeated)
