@@ -1,6 +1,6 @@
 """Pictures generated between two steps of a training: how long they take, and what it costs the training.
 
-    python -m benchmarks.beside --home FOLDER --out FOLDER [--size tiny] [--methods lora unet]
+    python -m benchmarks.beside --home FOLDER --out FOLDER [--size tiny] [--steps 120] [--methods lora unet]
 
 Random weights. Each method trains three times by the same seed: alone, alone once more, and with a picture asked for
 at three steps. Writes ``beside-DEVICE-SIZE.json`` into ``--out`` (default: benchmarks/results): seconds from the
@@ -29,15 +29,16 @@ from dreamgui.events import Done, Event, Loss
 from dreamgui.models.device import device_name
 from dreamgui.services import Services
 
-STEPS, ASKED_AT = 120, (30, 60, 90)
+SHARES = (0.25, 0.5, 0.75)
+"""When pictures are asked for, as shares of the training's steps."""
 PICTURE_STEPS = 25
 
 
 class Trainings:
     """Trainings of one method in one workspace; the newest one's losses and seconds."""
 
-    def __init__(self, place: Place, method: str) -> None:
-        self.place, self.method = place, method
+    def __init__(self, place: Place, method: str, steps: int) -> None:
+        self.place, self.method, self.steps = place, method, steps
         self.services = Services(place.workspace)
         self.picture_seconds: list[float] = []
 
@@ -60,7 +61,7 @@ class Trainings:
         if torch.cuda.is_available():
             torch.cuda.reset_peak_memory_stats()
         training = self.services.jobs.submit(
-            self.place.job({"method": self.method, "steps": STEPS, "run": name, "seed": 5})
+            self.place.job({"method": self.method, "steps": self.steps, "run": name, "seed": 5})
         )
         ended = training.wait()
         if not isinstance(ended, Done):
@@ -90,12 +91,12 @@ class Trainings:
         return time.perf_counter() - began
 
 
-def measured(place: Place, method: str) -> dict[str, Any]:
+def measured(place: Place, method: str, steps: int) -> dict[str, Any]:
     """One method's row."""
-    trainings = Trainings(place, method)
+    trainings = Trainings(place, method, steps)
     pictures = sorted(trainings.picture(seed) for seed in range(5))
     alone, again = trainings.run(f"alone-{method}"), trainings.run(f"again-{method}")
-    beside = trainings.run(f"beside-{method}", ASKED_AT)
+    beside = trainings.run(f"beside-{method}", tuple(round(steps * share) for share in SHARES))
     return {
         "picture_s": {
             "alone": round(pictures[2], 3),
@@ -121,6 +122,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     parser.add_argument("--size", choices=SIZES_PX, default="sd15")
     parser.add_argument("--methods", nargs="*", default=["lora", "unet"])
+    parser.add_argument("--steps", type=int, default=600)
     options = parser.parse_args()
     place = Place(options.home.resolve(), options.size, 0, 0, False)
     place.prepare()
@@ -130,12 +132,12 @@ def main() -> None:
         "date": str(datetime.date.today()),
         "torch": torch.__version__,
         "size": options.size,
-        "what": f"{STEPS} training steps, a picture of {PICTURE_STEPS} steps asked for at steps {ASKED_AT}",
+        "what": f"{options.steps} training steps; pictures of {PICTURE_STEPS} steps asked for at {SHARES} of them",
         "rows": {},
     }
     file = options.out / f"beside-{re.sub(r'[^a-z0-9]+', '-', name.lower()).strip('-')}-{options.size}.json"
     for method in options.methods:
-        found["rows"][method] = measured(place, method)
+        found["rows"][method] = measured(place, method, options.steps)
         print(method, json.dumps(found["rows"][method]), flush=True)
         file.write_text(json.dumps(found, indent=1) + "\n")
 

@@ -13,6 +13,7 @@ from dreamgui.services import Services, VisitorServices
 from dreamgui.ui.endpoints import ACTIONS, add_endpoints
 from dreamgui.ui.guard.blocks import VisitorBlocks
 from dreamgui.ui.guard.reading import Reading
+from dreamgui.ui.guard.sessions import PageBlocks
 from dreamgui.ui.head.queue_panel import QueuePanel
 from dreamgui.ui.head.status import status_line
 from dreamgui.ui.head.strip import Strip
@@ -58,7 +59,7 @@ def create_ui(services: Services, device: Device | None = None) -> gr.Blocks:
     """
     device = device or Device(services)
     local = not isinstance(services, VisitorServices)
-    with (gr.Blocks if local else VisitorBlocks)(
+    with (PageBlocks if local else VisitorBlocks)(
         title=TITLE,
         analytics_enabled=False,
         delete_cache=(CACHE_CLEANUP_SECONDS, CACHE_AGE_SECONDS),

@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from dreamgui.errors import BadInput, without_paths
+from dreamgui.ui.guard.sessions import PageBlocks
 from dreamgui.ui.parts.toasts import failure
 from dreamgui.ui.parts.uploads import FILES
 from dreamgui.visitors import NOBODY, visiting
@@ -16,7 +17,7 @@ SCOPE_KEY = "dreamgui.visitor"
 _log = logging.getLogger(__name__)
 
 
-class VisitorBlocks(gr.Blocks):
+class VisitorBlocks(PageBlocks):
     """Blocks whose listeners and endpoints, hidden ones among them, run for the visitor of their request.
 
     Gradio calls :meth:`process_api` for each of them, by whichever route it was asked.
