@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,20 @@ def test_a_visitor_has_so_many_listeners_and_all_together_have() -> None:
     taken[0].__exit__(None, None, None)
     with readers.place("anna"), pytest.raises(BadInput), readers.place("anna"):
         pass
+
+
+def test_many_listeners_look_less_often_each() -> None:
+    readers = Readers()
+    with ExitStack() as few:
+        for _ in range(4):
+            few.enter_context(readers.place("a"))
+        assert readers.pause(0.5) == 0.5
+    with ExitStack() as many:
+        for visitor in "abcd":
+            for _ in range(25):
+                many.enter_context(readers.place(visitor))
+        assert readers.pause(0.5) * 25 == pytest.approx(100)
+    assert readers.pause(0.5) == 0.5
 
 
 def test_a_session_is_read_while_a_connection_is_open() -> None:

@@ -16,6 +16,8 @@ from dreamgui.visitors import NOBODY
 MOST_IN_ALL = 500
 MOST_OF_A_VISITOR = 60
 """Listeners that go on; an open page has one, and one more for each running job."""
+SECONDS_A_LISTENER = 0.04
+"""All listeners together look for news 25 times a second at most. What they take, a training on the same processor lacks."""
 
 
 class Readers:
@@ -44,6 +46,10 @@ class Readers:
     def is_read(self, session: str | None) -> bool:
         """Return whether somebody reads this session. That is always true in a server that doesn't count connections."""
         return not self._guarded or (session or "") in self._open
+
+    def pause(self, least_seconds: float) -> float:
+        """Return how long a listener waits before it looks again: longer, the more of them there are."""
+        return max(least_seconds, SECONDS_A_LISTENER * self._going.total())
 
     @contextmanager
     def place(self, visitor: str) -> Generator[None, None, None]:

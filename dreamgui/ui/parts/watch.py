@@ -32,6 +32,7 @@ PLACES = 600
 """Largest number of concurrent listeners; an open page takes one, and one more for each running job."""
 LOOK_SECONDS = 0.35
 WATCH_SECONDS = 0.5
+"""Times between two looks, of a few pages; many look less often."""
 HEARTBEAT_SECONDS = 10.0
 UNREAD_SECONDS = 20.0
 """Time after which a listener ends that nobody reads: a made-up session, or a page that is gone."""
@@ -82,7 +83,7 @@ class Watch:
             if news or time.monotonic() - sent > HEARTBEAT_SECONDS:
                 yield dict(news or now)
                 shown, sent = now, time.monotonic()
-            await asyncio.sleep(WATCH_SECONDS)
+            await asyncio.sleep(READERS.pause(WATCH_SECONDS))
 
     def _name(self, kind: str) -> str:
         job = self._services.jobs.current(kind)
@@ -128,4 +129,4 @@ async def follow(
             sent = time.monotonic()
         if view.job is None or view.ending is not None:
             return
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(READERS.pause(LOOK_SECONDS))
