@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from dreamgui import recipes
 from dreamgui.errors import BadInput, TooMuch
 from dreamgui.jobs.queue import Jobs
+from dreamgui.leftovers import clean_up
 from dreamgui.quotas import Limits, Quotas, Turn
 from dreamgui.services.own import Bind, Services
 from dreamgui.serving import private_folder
@@ -209,6 +210,7 @@ class VisitorServices(Services):
         room = partial(self.quotas.room, visitor)
         workspace = Workspace(folder, shared=self._workspace, room=room)
         note_seen(folder)
+        clean_up(workspace)
         # The worker answers nobody's request: the job's workspace says whose names are meant.
         recipes = self._bind(workspace, lambda: self._manager().seen_from(workspace))
         jobs = Jobs(

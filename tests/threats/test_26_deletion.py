@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -137,6 +138,18 @@ def test_a_kill_in_the_middle_of_a_deletion_is_finished_at_the_next_start(tmp_pa
     services_at(tmp_path)
     assert not left.parent.exists()
     finish_deletions(tmp_path / VISITORS)
+
+
+def test_what_a_killed_program_left_half_written_with_a_visitor_goes_after_a_day(tmp_path: Path) -> None:
+    left = tmp_path / VISITORS / ANNA / "runs" / ".mine.x7"
+    left.mkdir(parents=True)
+    (left / "half.safetensors").write_bytes(b"half")
+    for path in (left / "half.safetensors", left):
+        os.utime(path, (time.time() - 2 * DAY_SECONDS,) * 2)
+    services = services_at(tmp_path)
+    with visiting(ANNA):
+        assert services.workspace.root.is_dir()
+    assert not left.exists()
 
 
 def test_a_file_that_two_visitors_have_stays_for_the_other_one(
