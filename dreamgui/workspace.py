@@ -74,7 +74,7 @@ class Workspace:
         self._shared, self._room = shared, room
         self._claims = Claims(self.root)
         try:
-            with full_disk_told(self.root):
+            with report_full_disk(self.root):
                 self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
                 there = [name for name in (EXPORTS, _COMPILED, "trash") if (self.root / name).is_dir()]
                 for folder in (*SHELVES, *there):
@@ -216,7 +216,7 @@ def not_enough_disk(path: Path, need_bytes: float = 0, next_step: str = "") -> N
 
 
 @contextmanager
-def full_disk_told(
+def report_full_disk(
     path: Path, need_bytes: float = 0, next_step: str = "", library_error: type[Exception] = OSError
 ) -> Generator[None, None, None]:
     """Turn the error of the system, or of a library, for a full disk into NotEnoughDisk, which names what was written."""
@@ -234,7 +234,7 @@ def write_atomic(path: Path, data: bytes) -> None:
     Raises:
         NotEnoughDisk: the disk is full; the old file is as it was.
     """
-    with full_disk_told(path, len(data)):
+    with report_full_disk(path, len(data)):
         _write_atomic(path, data)
 
 
@@ -271,7 +271,7 @@ def new_folder(target: Path, need_bytes: float = 0, next_step: str = "") -> Gene
     Raises:
         NotEnoughDisk: the disk is full; what was at the target is as it was.
     """
-    with full_disk_told(target, need_bytes, next_step), _new_folder(target) as folder:
+    with report_full_disk(target, need_bytes, next_step), _new_folder(target) as folder:
         yield folder
 
 

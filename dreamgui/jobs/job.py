@@ -25,7 +25,7 @@ from dreamgui.errors import Damaged, DreamError, StopRequested
 from dreamgui.events import Cancelled, Done, Ending, Event, Failed, Loss, Note
 from dreamgui.jobs.log import JobLog
 from dreamgui.jobs.telling import unexpected, without_places
-from dreamgui.workspace import full_disk_told, is_disk_full, not_enough_disk, read_json
+from dreamgui.workspace import is_disk_full, not_enough_disk, read_json, report_full_disk
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 Run = Callable[[JobConfig], Iterator[Event]]
@@ -156,7 +156,7 @@ class Job:
             NotEnoughDisk: the job is another program's, and there is no room to tell it.
         """
         if not self.ours:
-            with full_disk_told(self._stop_file):
+            with report_full_disk(self._stop_file):
                 self._stop_file.touch()
             return
         self._stop.set()

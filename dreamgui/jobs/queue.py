@@ -15,7 +15,7 @@ from dreamgui.config import JobConfig
 from dreamgui.errors import AlreadyRunning, DreamError, UnknownName
 from dreamgui.jobs.job import Job, Run, load
 from dreamgui.jobs.line import Line
-from dreamgui.workspace import Workspace, full_disk_told, write_json
+from dreamgui.workspace import Workspace, report_full_disk, write_json
 
 DOUBLE_PRESS_SECONDS = 2.0
 _NUMBER = re.compile(r"\d{8}-\d{6}-(\d{6,})-")
@@ -142,7 +142,7 @@ class Jobs:
         data: dict[str, Any] = {"kind": config.kind, "owner": owner, "job": given}
         job = Job(folder, config, owner, tells_paths=self._tells_paths)
         try:
-            with full_disk_told(folder / "job.json"):
+            with report_full_disk(folder / "job.json"):
                 folder.mkdir()
                 # Before job.json: another program reads that first, and must then find the lock held.
                 job.claim()

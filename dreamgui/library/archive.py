@@ -10,7 +10,7 @@ from dreamgui.library.item import Item
 from dreamgui.library.marks import FILE
 from dreamgui.models.catalog.catalog import SNAPSHOTS
 from dreamgui.training.resumable import CHECKPOINTS
-from dreamgui.workspace import full_disk_told
+from dreamgui.workspace import report_full_disk
 
 
 def archive(item: Item, target: Path) -> Path:
@@ -23,7 +23,7 @@ def archive(item: Item, target: Path) -> Path:
         NotEnoughDisk: the disk is full.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    with full_disk_told(target, item.size_bytes), tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+    with report_full_disk(target, item.size_bytes), tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         half = Path(scratch) / "half.zip"
         with zipfile.ZipFile(half, "w", zipfile.ZIP_STORED, strict_timestamps=False) as file:
             for path in _files(item):

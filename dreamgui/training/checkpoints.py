@@ -26,7 +26,7 @@ from dreamgui.events import Loss, SampleLikeness, Validation
 from dreamgui.training.checkpoint_files import CARD, TENSORS, checkpoint_name, read_checkpoint_card
 from dreamgui.training.steps.optimizers import restore_state, state_numbers, state_tensors
 from dreamgui.training.steps.step import TrainingStep
-from dreamgui.workspace import full_disk_told, new_folder, read_json, write_json
+from dreamgui.workspace import new_folder, read_json, report_full_disk, write_json
 
 _PATIENCE_STEPS = 5
 
@@ -140,7 +140,7 @@ class Checkpoints:
         need_bytes = sum(tensor.nbytes for tensor in tensors.values())
         with (
             new_folder(target, need_bytes, self._after_full) as folder,
-            full_disk_told(target, need_bytes, self._after_full, SafetensorError),
+            report_full_disk(target, need_bytes, self._after_full, SafetensorError),
         ):
             save_file(tensors, folder / TENSORS)
             size = (folder / TENSORS).stat().st_size

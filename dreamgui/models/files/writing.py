@@ -21,7 +21,7 @@ from torch import Tensor
 from dreamgui.errors import BadModelFile, Damaged
 from dreamgui.models.files.flushed import WRITE_BYTES, FlushedFile
 from dreamgui.models.files.formats import RANKS, name_of
-from dreamgui.workspace import full_disk_told, not_enough_disk
+from dreamgui.workspace import not_enough_disk, report_full_disk
 
 _PIECE = 1 << 18
 _SPARE_BYTES = 50_000_000
@@ -90,7 +90,7 @@ def write_safetensors(
     ordered = sorted(entries, key=lambda entry: (RANKS[name_of(entry.dtype)], entry.key))
     header = _header(ordered, {"format": "pt", **(metadata or {})})
     need_bytes = file_bytes(entries) + len(header)
-    with full_disk_told(target, need_bytes, _ELSEWHERE), ExitStack() as stack:
+    with report_full_disk(target, need_bytes, _ELSEWHERE), ExitStack() as stack:
         file = stack.enter_context(FlushedFile(target))
         paths = {entry.span.path for entry in ordered if entry.span}
         sources = {path: stack.enter_context(path.open("rb", buffering=0)) for path in paths}

@@ -61,7 +61,7 @@ class AddLora:
         """Fill in what the file's metadata tells, and ask for the rest."""
         if not path:
             return [gr.skip() for _ in self.form.inputs]
-        settings, sentence = told_by(Path(path), self._services.catalog)
+        settings, sentence = settings_in(Path(path), self._services.catalog)
         inform(sentence, duration=10)
         return self.form.prefill(settings)
 
@@ -72,7 +72,7 @@ class AddLora:
         return self.form.read(*values, run=name)
 
 
-def told_by(path: Path, catalog: Catalog) -> tuple[dict[str, Any], str]:
+def settings_in(path: Path, catalog: Catalog) -> tuple[dict[str, Any], str]:
     """Return fields of an import that a LoRA's metadata tells, and a sentence on what is left to say."""
     from dreamgui.models.recognition.lora_metadata import named_base, trigger_words
     from dreamgui.models.recognition.recognise import read_any_header
