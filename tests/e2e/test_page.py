@@ -16,7 +16,7 @@ from tests.e2e.conftest import HAS_BUNDLE, Server
 from tests.e2e.opening import open_group, open_tab
 
 LONG = 180_000
-STEPS = 24
+STEPS, MANY_STEPS = 24, 60
 SAMPLE_EVERY = 12
 START_BUTTONS = {
     "Dataset": "dataset-crop",
@@ -181,7 +181,7 @@ def test_train_with_the_page_closed_and_opened_again(browser: Browser, server: S
         2 * (STEPS // SAMPLE_EVERY + 1)
     )
     expect(second.locator("#train-result")).to_contain_text("anna")
-    assert steps_in_the_log(server) == list(range(1, STEPS + 1))
+    assert [step for step, _ in losses_in_the_log(server)] == list(range(1, STEPS + 1))
     curve_has(second, 2 * STEPS)
     context.close()
 
@@ -202,6 +202,35 @@ def test_a_trained_run_is_taken_home_and_taken_on(page: Page) -> None:
     open_tab(page, "Train")
     page.locator("#train-to-generate").click()
     expect(page.locator("#generate-model input")).to_have_value(run)
+
+
+def test_a_stopped_training_goes_on(page: Page, server: Server) -> None:
+    """Stop, then one press on Resume: the run is the same one, and its curve goes on."""
+    open_tab(page, "Train")
+    prefilled(page)
+    page.locator("#train-steps input").fill(str(MANY_STEPS))
+    open_group(page, "train-group-batch").locator("#train-batch-size input").first.fill("1")
+    open_group(page, "train-group-run").locator("#train-run").locator("input, textarea").fill("berta")
+    open_group(page, "train-group-class-images").locator("#train-class-count input").first.fill("2")
+    samples = open_group(page, "train-group-samples-and-checkpoints")
+    samples.locator("#train-sample-every input").fill("0")
+    page.locator("#train-start").click()
+    expect(page.locator("#train-progress .dg-running")).to_contain_text("Training: ", timeout=LONG)
+    page.locator("#train-stop").click()
+    expect(page.locator("#train-progress .dg-cancelled")).to_be_visible(timeout=LONG)
+    made = losses_in_the_log(server)
+    assert 0 < len(made) < MANY_STEPS
+
+    expect(page.locator("#train-resume-run input")).to_have_value("berta")
+    expect(page.locator("#train-resume-step input")).to_have_value(str(len(made)))
+    page.locator("#train-resume-start").click()
+    done(page, "train")
+    losses = losses_in_the_log(server)
+    assert [step for step, _ in losses] == list(range(1, MANY_STEPS + 1))
+    assert losses[: len(made)] == made
+    curve_has(page, 2 * MANY_STEPS)
+    card = json.loads((server.home / "runs" / "berta" / "run.json").read_bytes())
+    assert card["finished"] and card["steps"] == MANY_STEPS
 
 
 def test_one_step_is_tried_before(page: Page) -> None:
@@ -334,11 +363,11 @@ def prefilled(page: Page) -> None:
     expect(page.locator("#train-model input")).to_have_value("portraits")
 
 
-def steps_in_the_log(server: Server) -> list[int]:
-    """The steps whose loss the one training wrote down."""
-    [log] = server.home.glob("jobs/*-train-*/events.jsonl")
+def losses_in_the_log(server: Server) -> list[tuple[int, float]]:
+    """Steps and losses that the newest training wrote down."""
+    *_, log = sorted(server.home.glob("jobs/*-train-*/events.jsonl"))
     events = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    return [event["step"] for event in events if event["event"] == "Loss"]
+    return [(event["step"], event["instance"]) for event in events if event["event"] == "Loss"]
 
 
 def curve_has(page: Page, points: int) -> None:
