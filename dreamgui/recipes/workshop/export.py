@@ -185,7 +185,7 @@ def _write_lora(plan: ExportPlan, path: Path, lora: LoraFile, keys: LoraKeys) ->
     file = exported_lora(lora, keys, plan.job.dtype)
     texts = _lora_texts(plan)
     if NETWORK_ALPHA in texts:
-        texts[NETWORK_ALPHA] = str(float(settings_of(file.layers)["lora_alpha"]))
+        texts[NETWORK_ALPHA] = str(float(settings_of(file.layers or file.text_layers)["lora_alpha"]))
     tensors = write_lora_file(path, file, keys, texts)
     return {path.name: read_back(path, tensors)}
 
