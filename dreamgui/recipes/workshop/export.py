@@ -38,9 +38,10 @@ from dreamgui.models.files.header import read_header
 from dreamgui.models.files.layout import PARTS
 from dreamgui.models.lora.adapters import LoraFile
 from dreamgui.models.lora.attach import attached
-from dreamgui.models.lora.settings import NETWORK_ALPHA, settings_of
+from dreamgui.models.lora.settings import settings_of
 from dreamgui.models.lora.texts import lora_metadata
 from dreamgui.models.recognition.components import WEIGHTS
+from dreamgui.models.recognition.lora_settings import NETWORK_ALPHA
 from dreamgui.names import safe_name
 from dreamgui.workspace import EXPORTS, Workspace, write_json
 
