@@ -24,13 +24,15 @@ from dreamgui.models.recognition.lora_names import TEXT, UNET
 from dreamgui.workspace import write_atomic
 
 LoraKeys = Literal["kohya", "diffusers"]
+_ATTENTION = "self_attn"
 
 
 def exported_lora(file: LoraFile, keys: LoraKeys, dtype: Dtype) -> LoraFile:
     """Return a LoRA as it is exported, rounded to this dtype, with alphas that every reader takes for what they are.
 
     In diffusers' keys each alpha is the rank, as readers that don't know the header's settings assume that. In kohya's
-    keys alphas stay; where they differ between layers they become the commonest, as diffusers mixes them up.
+    keys alphas stay; where they differ between layers they become the commonest, as diffusers mixes them up. A text
+    encoder's layers may get one of zeros beside them, without which diffusers doesn't see them.
 
     Raises:
         BadInput: it is of a kind that the keys don't hold.
@@ -53,7 +55,26 @@ def exported_lora(file: LoraFile, keys: LoraKeys, dtype: Dtype) -> LoraFile:
         {path: given(path, change) for path, change in part.items()}
         for part in (file.layers, file.text_layers)
     )
-    return replace(file, layers=layers, text_layers=text_layers)
+    return replace(file, layers=layers, text_layers=text_layers | _telling_layer(text_layers, keys))
+
+
+def _telling_layer(text_layers: Mapping[str, Change], keys: LoraKeys) -> dict[str, Change]:
+    """A layer of zeros by whose name diffusers tells the naming of a text encoder's LoRA, or none where it has one.
+
+    ``convert_state_dict_to_peft`` (diffusers 0.42) knows attention in kohya's keys by ``out_proj`` alone, and a file in
+    its own keys by any layer of attention. Else it passes layers over or refuses the file.
+    """
+    attention = {path.rpartition(".")[2]: path for path in text_layers if f".{_ATTENTION}." in path}
+    is_told = "out_proj" in attention or not text_layers or bool(attention) == (keys == "diffusers")
+    if is_told:
+        return {}
+    path, change = next(iter(text_layers.items()))
+    low = low_rank(change)
+    assert low is not None
+    width = low.shape[0] if path.endswith(".fc2") else low.shape[1]
+    zeros = low.down.new_zeros(low.rank, width), low.up.new_zeros(width, low.rank)
+    block = path.rsplit(".", 2)[0]
+    return {f"{block}.{_ATTENTION}.out_proj": LowRank(*zeros, low.scale)}
 
 
 def is_rounded(file: LoraFile, exported: LoraFile) -> bool:

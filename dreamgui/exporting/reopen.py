@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +11,15 @@ from typing import Any
 
 import torch
 from diffusers import DDIMScheduler, StableDiffusionPipeline
+from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError
 
 from dreamgui.errors import Damaged
 from dreamgui.models.catalog.cards import ModelCard
+from dreamgui.models.files.header import read_header
 from dreamgui.models.loading import Parts, load_unet
+from dreamgui.models.recognition.lora_names import TEXT, UNET, take_apart
+from dreamgui.models.recognition.recognise import PART_WORDS
 
 
 def open_whole(
@@ -61,7 +65,7 @@ def lora_by_diffusers(parts: Parts, path: Path, folder: Path) -> Iterator[Parts]
         folder: the base's.
 
     Raises:
-        Damaged: diffusers can't load it, or loads nothing from it.
+        Damaged: diffusers can't load it, or passes over layers of it.
     """
     kind: Any = StableDiffusionPipeline
     text_encoder: Any = copy.deepcopy(parts.text_encoder)
@@ -71,11 +75,22 @@ def lora_by_diffusers(parts: Parts, path: Path, folder: Path) -> Iterator[Parts]
     )
     try:
         pipeline.load_lora_weights(str(path.parent), weight_name=path.name, local_files_only=True)
-        if not pipeline.get_list_adapters().get("unet"):
-            raise ValueError("no layer of the UNet was adapted")
+        _require_all_layers(path, {UNET: unet, TEXT: text_encoder})
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise _refused(path, error) from error
     yield replace(parts, unet=unet, text_encoder=text_encoder, replays=None)
+
+
+def _require_all_layers(path: Path, adapted: Mapping[str, Any]) -> None:
+    """Raise ValueError where a LoRA file holds more layers than were adapted by it: diffusers names none of them."""
+    names = [name for key in read_header(path).shapes if (name := take_apart(key))]
+    for part, module in adapted.items():
+        wanted = len({name.path for name in names if name.part == part})
+        taken = sum(isinstance(each, LoraLayer) for each in module.modules())
+        if taken < wanted:
+            raise ValueError(
+                f"{wanted - taken} of {wanted} layers of the {PART_WORDS[part]} were passed over"
+            )
 
 
 def _placed(module: Any, device: torch.device) -> Any:

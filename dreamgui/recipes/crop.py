@@ -83,10 +83,7 @@ def crop(job: CropJob, workspace: Workspace, models: Models) -> Iterator[Event]:
                     elif taken:
                         photographs.append(taken)
             if not photographs:
-                raise NotEnoughPhotos(
-                    f"No photograph with a usable face is among the files ({len(members)}).",
-                    "Choose photographs that show the face clearly; the list says why each was left out.",
-                )
+                raise _none_usable(len(members), len(paths))
 
             yield from about_captions(job, photographs, members)
             # The person whom most of them show becomes the subject of each.
@@ -160,6 +157,25 @@ def _copy(dataset: Dataset, out: Path | None, layout: DatasetLayout) -> Iterator
         if told := how_to_read(layout, out, pictures_folder(layout, dataset.instance_prompt)):
             yield Note(told)
         yield Saved("export", dataset.folder.name, export(dataset, out, layout))
+
+
+def _none_usable(members: int, files: int) -> NotEnoughPhotos:
+    """The refusal of files without a usable face. There is no list of reasons where there was nothing to look at.
+
+    Args:
+        members: lines of what was given: photographs, and what was passed over.
+        files: those of them that could be looked at.
+    """
+    if not files:
+        reasons = "; the list says why the others were left out" if members else ""
+        return NotEnoughPhotos(
+            "There is no photograph among the files.",
+            f"Choose photographs in JPEG, PNG or WebP, or folders or zips of them{reasons}.",
+        )
+    return NotEnoughPhotos(
+        f"No photograph with a usable face is among the files ({files}).",
+        "Choose photographs that show the face clearly; the list says why each was left out.",
+    )
 
 
 def _import(job: CropJob, workspace: Workspace, out: Path | None) -> Iterator[Event]:

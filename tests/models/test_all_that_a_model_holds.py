@@ -91,6 +91,36 @@ def test_what_a_conversion_leaves_out_is_named(tiny_file: Path, home: Path, tmp_
     assert "not taken" not in gathered(tiny_file, home).describe()
 
 
+def test_what_a_conversion_leaves_out_of_a_folders_part_is_named(
+    folder: Path, home: Path, tmp_path: Path
+) -> None:
+    assert "not taken" not in gathered(folder, home).describe()
+    file = folder / WEIGHTS["unet"]
+    tensors = load_file(file)
+    file.unlink()
+    save_file(tensors | {"extra_gate.weight": torch.zeros(2)}, file)
+    assert "not taken: 1 more, extra_gate.weight" in gathered(folder, home).describe()
+
+
+@pytest.mark.parametrize("end", [".weight_scale_inv", ".weight.scale", ".weight_scale_2", ".weight.absmax"])
+def test_an_fp8_weight_with_a_factor_of_unknown_meaning_is_refused(
+    tiny_file: Path, home: Path, tmp_path: Path, end: str
+) -> None:
+    tensors = load_file(tiny_file)
+    key = next(key for key, value in tensors.items() if key.startswith(UNET) and value.ndim == 2)
+    stem = key.removesuffix(".weight")
+    save_file(tensors | {stem + end: torch.ones(1)}, tmp_path / "wide.safetensors")
+    assert f"not taken: 1 more, {stem}{end}" in gathered(tmp_path / "wide.safetensors", home).describe()
+    tensors[key] = tensors[key].to(torch.float8_e4m3fn)
+    save_file(tensors | {stem + end: torch.ones(1)}, tmp_path / "narrow.safetensors")
+    with pytest.raises(BadModelFile, match="isn't known how to multiply"):
+        gathered(tmp_path / "narrow.safetensors", home)
+    tensors[stem + ".weight_scale"] = torch.ones(1)
+    save_file(tensors | {stem + end: torch.ones(1)}, tmp_path / "both.safetensors")
+    with pytest.raises(BadModelFile, match="isn't known how to multiply"):
+        gathered(tmp_path / "both.safetensors", home)
+
+
 @pytest.mark.parametrize("ema", [False, True])
 def test_a_running_average_alone_is_the_unet(
     tiny_file: Path, home: Path, plain: Tensors, tmp_path: Path, ema: bool

@@ -62,6 +62,20 @@ def test_a_lora_says_rank_and_origin(tmp_path: Path) -> None:
     assert lines[3] == "Origin: output_name anna; steps 900; certified (R), sha256 0123456789ab"
 
 
+def test_alphas_that_differ_by_layer_are_told(tmp_path: Path) -> None:
+    stem = "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn2.to_"
+    tensors = {f"{stem}{end}.lora_{half}.weight": torch.ones(4, 4) for end in "qkv" for half in "AB"}
+    settings = {"unet.r": 4, "unet.lora_alpha": 2, "unet.alpha_pattern": {"to_q": 16.0}}
+    save_file(tensors, tmp_path / "a.safetensors", {"lora_adapter_metadata": json.dumps(settings)})
+    assert "alpha 2 (2 layers), 16 (1 layers); UNet 3" in inspect_file(tmp_path / "a.safetensors")[2]
+    peft = {"base_model.model." + key.removeprefix("unet."): value for key, value in tensors.items()}
+    save_file(peft, tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 4, "lora_alpha": 8}))
+    assert "alpha 8 (3 layers)" in inspect_file(tmp_path)[2]
+    (tmp_path / "adapter_config.json").write_text("[")
+    assert "alpha that can't be read" in inspect_file(tmp_path)[2]
+
+
 def test_folders(tiny_folder: Path, tmp_path: Path) -> None:
     lines = inspect_file(tiny_folder)
     assert len(lines) == 5 and "diffusers folder (StableDiffusionPipeline)" in lines[0]

@@ -119,10 +119,23 @@ def test_no_usable_photograph_leaves_nothing_behind(workspace: Workspace, tmp_pa
     run = stream(workspace, [COFFEE])
     with pytest.raises(NotEnoughPhotos, match="among the files"):
         list(run)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(NotEnoughPhotos, match="among the files"):
-        list(stream(workspace, [tmp_path / "empty"]))
     assert not workspace.names("datasets") and not workspace.names("uploads")
+
+
+def test_only_where_there_is_a_list_of_reasons_it_is_spoken_of(workspace: Workspace, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "notes.txt").write_text("No photograph.")
+    with pytest.raises(NotEnoughPhotos, match="There is no photograph among the files") as nothing:
+        list(stream(workspace, [photos]))
+    assert "list" not in str(nothing.value)
+    for number in range(12):
+        (photos / f"{number}.nef").write_bytes(b"MM\0*" + bytes(3000))
+    with pytest.raises(NotEnoughPhotos, match="There is no photograph among the files.*the list says why"):
+        list(stream(workspace, [photos]))
+    (photos / "coffee.png").write_bytes(COFFEE.read_bytes())
+    with pytest.raises(NotEnoughPhotos, match=r"usable face is among the files \(1\)"):
+        list(stream(workspace, [photos]))
 
 
 def test_faces_of_which_none_is_large_enough_are_told(workspace: Workspace, tmp_path: Path) -> None:

@@ -209,6 +209,68 @@ def test_a_pickled_lora_of_any_text_layers_is_exported(
     assert certificate.passed and certificate.effect_mean and not certificate.rounded
 
 
+_TO_UNET = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+_TO_TEXT = "lora_te_text_model_encoder_layers_0_"
+
+
+@pytest.mark.parametrize("form", ["lora-kohya", "lora-diffusers"])
+@pytest.mark.parametrize("unet", [True, False])
+@pytest.mark.parametrize(
+    "text", [("self_attn_q_proj", "self_attn_v_proj"), ("self_attn_k_proj", "mlp_fc1"), ("mlp_fc2",)]
+)
+def test_all_layers_are_in_the_export_whichever_they_are(
+    models: Models, tmp_path: Path, text: tuple[str, ...], unet: bool, form: ExportFormat
+) -> None:
+    tensors = {}
+    for name in ([_TO_UNET] if unet else []) + [_TO_TEXT + each for each in text]:
+        tensors[f"{name}.lora_down.weight"] = torch.randn(4, 64 if "fc2" in name else 32)
+        tensors[f"{name}.lora_up.weight"] = torch.randn(64 if "fc1" in name else 32, 4)
+        tensors[f"{name}.alpha"] = torch.tensor(2.0)
+    save_file(tensors, tmp_path / "given.safetensors")
+    given = {"model": str(tmp_path / "given.safetensors"), "base": "tiny", "dtype": "fp32"}
+    run(models, **given, format=form, out=str(tmp_path / "out"))
+    certificate = Certificate.model_validate(read_json(tmp_path / "out.certificate.json"))
+    assert certificate.passed and not certificate.rounded
+    weights: Any = UNet2DConditionModel.from_pretrained(models.catalog.folder("tiny") / "unet")
+    before, after = (read_lora(tmp_path / f"{name}.safetensors", weights) for name in ("given", "out"))
+    assert (
+        before.layers.keys() == after.layers.keys() and before.text_layers.keys() <= after.text_layers.keys()
+    )
+    for path in after.text_layers.keys() - before.text_layers.keys():
+        assert not after.text_layers[path].product().any()
+
+
+@pytest.mark.parametrize("form", ["lora-kohya", "lora-diffusers"])
+def test_a_run_of_the_text_encoder_alone_is_exported(
+    models: Models, tmp_path: Path, form: ExportFormat
+) -> None:
+    name = f"speaking-{form}"
+    folder = models.catalog.workspace.place("runs", name)
+    shutil.copytree(models.catalog.workspace.place("runs", "telling"), folder)
+    write_run(folder, read_card(folder / "run.json", RunCard).model_copy(update={"name": name}))
+    with safe_open(folder / LORA_FILE, "pt") as file:
+        texts = file.metadata()
+    tensors = {key: value for key, value in load_file(folder / LORA_FILE).items() if "text_encoder" in key}
+    save_file(tensors, folder / LORA_FILE, texts)
+    run(models, model=name, format=form, out=str(tmp_path / "out"))
+    assert Certificate.model_validate(read_json(tmp_path / "out.certificate.json")).passed
+
+
+def test_layers_that_diffusers_passes_over_are_no_proof(models: Models, tmp_path: Path) -> None:
+    tensors = {}
+    for name in (_TO_UNET, f"{_TO_TEXT}self_attn_q_proj", f"{_TO_TEXT}mlp_fc1"):
+        tensors[f"{name}.lora_down.weight"] = torch.randn(4, 32)
+        tensors[f"{name}.lora_up.weight"] = torch.randn(64 if "fc1" in name else 32, 4)
+    save_file(tensors, tmp_path / "a.safetensors")
+    folder = models.catalog.folder("tiny")
+    with (
+        models.use(ModelSpec("tiny")) as parts,
+        pytest.raises(Damaged, match="1 of 2 layers of the text encoder"),
+        lora_by_diffusers(parts, tmp_path / "a.safetensors", folder),
+    ):
+        pass
+
+
 def test_an_embedding_that_a_lora_brings_along_is_told_missing(models: Models, tmp_path: Path) -> None:
     """OneTrainer's bundle: the export holds the layers alone."""
     key = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"

@@ -25,16 +25,14 @@ from dreamgui.models.files.writing import finite
 from dreamgui.models.lora.kinds import Change, Decomposed, low_rank
 from dreamgui.models.lora.layers import Targets, layers_of
 from dreamgui.models.lora.settings import (
-    ADAPTER_METADATA,
-    NETWORK_ALPHA,
     adapter_header,
     alpha_in_b,
-    read_settings,
     settings_of,
 )
 from dreamgui.models.lora.text_encoders import adapter_config, text_lora
 from dreamgui.models.recognition.lora_names import EMBEDDING, TEXT, UNET, UNREADABLE, kind_of, take_apart
 from dreamgui.models.recognition.lora_place import lora_files_at, settings_beside
+from dreamgui.models.recognition.lora_settings import ADAPTER_METADATA, NETWORK_ALPHA, read_settings
 from dreamgui.models.recognition.recognise import read_any_header
 from dreamgui.models.recognition.signs import lora_words, made_for
 from dreamgui.workspace import write_atomic

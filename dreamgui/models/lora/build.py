@@ -18,7 +18,7 @@ from dreamgui.models.lora.kinds import (
     Scaling,
     rebuilt,
 )
-from dreamgui.models.lora.settings import LayerSettings
+from dreamgui.models.recognition.lora_settings import LayerSettings
 
 BIAS = ".bias"
 _WEIGHT, _OF_BIAS = "", BIAS

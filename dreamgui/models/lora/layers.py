@@ -12,8 +12,8 @@ from dreamgui.errors import BadModelFile
 from dreamgui.models.files.layout import unet_ldm_key
 from dreamgui.models.lora.build import IncompleteLayerError, build
 from dreamgui.models.lora.kinds import Change
-from dreamgui.models.lora.settings import AdapterSettings
 from dreamgui.models.recognition.lora_names import EMBEDDING, TEXT, TEXT_MODEL, UNET, TensorName, take_apart
+from dreamgui.models.recognition.lora_settings import AdapterSettings
 
 Layers = dict[str, Change]
 _OTHER = "Choose a LoRA for Stable Diffusion 1.5."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -30,6 +30,8 @@ _OF_NO_USE = (
     "text_projection.weight",
     "scaled_fp8",
 )
+# What names of factors hold; an fp8 weight read without one that belongs to it is thousands of times too large.
+_OF_FACTORS = ("scale", "absmax")
 # What diffusers called the VAE's attention before 0.16; many folders on the hub still do.
 _OLD_ATTENTION = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
 
@@ -142,7 +144,9 @@ def _component(
         keys[key] = own
     scales = {key: scale for key, own in keys.items() if (scale := _scale_of(own, header))}
     averaged = part == "unet" and (ema or root.averaged)
-    unused = () if averaged else _unused(root, header, {*keys.values(), *scales.values()})
+    used = {*keys.values(), *scales.values()}
+    _refuse_unknown_factors(path, header, keys.values(), used)
+    unused = () if averaged else _unused(root, header, used)
     first = next(iter(header.files.values()), path)
     return Component(part, first, header, keys, slots, path.name, scales, unused, averaged)
 
@@ -153,14 +157,32 @@ def _scale_of(own: str, header: FileHeader) -> str:
     return next((stem + end for end in _SCALES if own != stem and stem + end in header.shapes), "")
 
 
+def _refuse_unknown_factors(path: Path, header: FileHeader, owned: Iterable[str], used: set[str]) -> None:
+    """Raise BadModelFile where an fp8 weight has a factor of another kind than those that are multiplied in."""
+    narrow = {key.removesuffix(".weight"): key for key in owned if header.formats[key].startswith("F8")}
+    if not narrow:
+        return
+    for key in header.shapes:
+        if key in used or key.endswith(_OF_NO_USE) or not any(word in key for word in _OF_FACTORS):
+            continue
+        stem = key.rsplit(".", 1)[0].removesuffix(".weight")
+        if stem in narrow:
+            raise BadModelFile(
+                f"{path.name}: it isn't known how to multiply the fp8 weight {narrow[stem]} by {key}.",
+                "Choose the same model in fp16.",
+            )
+
+
 def _unused(root: Root, header: FileHeader, used: set[str]) -> tuple[str, ...]:
     """Return what lies under a part's prefix and is neither taken nor known to be of no use."""
-    if not root.prefix:
-        return ()
+    others = tuple(each.prefix for each in find_roots(header).values() if len(each.prefix) > len(root.prefix))
     return tuple(
         key
         for key in header.shapes
-        if key.startswith(root.prefix) and key not in used and not key.endswith(_OF_NO_USE)
+        if key.startswith(root.prefix)
+        and key not in used
+        and not key.endswith(_OF_NO_USE)
+        and not key.startswith(others)
     )
 
 

@@ -8,15 +8,16 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 from dreamgui.errors import BadModelFile
 from dreamgui.models.catalog.cards import certificate_place
 from dreamgui.models.files.header import FileHeader
 from dreamgui.models.files.part_files import PARTS, folder_files
-from dreamgui.models.recognition.lora_names import EMBEDDING, TEXT, take_apart
-from dreamgui.models.recognition.lora_place import lora_files_at
+from dreamgui.models.recognition.lora_names import EMBEDDING, TEXT, TensorName, take_apart
+from dreamgui.models.recognition.lora_place import lora_files_at, settings_beside
+from dreamgui.models.recognition.lora_settings import ADAPTER_METADATA, NETWORK_ALPHA, read_settings
 from dreamgui.models.recognition.recognise import COMPLETE, PART_WORDS, Recognised, recognise
 from dreamgui.sizes import file_size
 
@@ -41,7 +42,7 @@ def inspect_file(path: Path) -> list[str]:
     return [
         f"{path.name}: {found.name}",
         f"{file_size(found.size_bytes)}, {found.file_format}, {_numbers(header)}",
-        f"Holds: {_contents(found)}",
+        f"Holds: {_contents(path, found)}",
         f"Origin: {_origin(path, header.metadata)}",
         f"Next: {_next(path, found)}",
     ]
@@ -99,9 +100,9 @@ def _next_of_folder(folder: Path, wrong: list[str], whole: bool) -> str:
     return f"python -m dreamgui convert {folder}" if whole else COMPLETE
 
 
-def _contents(found: Recognised) -> str:
+def _contents(path: Path, found: Recognised) -> str:
     if found.kind == "lora":
-        return _lora(found.header)
+        return _lora(path, found.header)
     parts = [
         f"{PART_WORDS.get(part, part)} (under {root.prefix or 'no prefix'})"
         for part, root in found.roots.items()
@@ -113,7 +114,7 @@ def _contents(found: Recognised) -> str:
     return ", ".join(f"{count} x {name[:40]}" for name, count in names.most_common(4)) or "nothing"
 
 
-def _lora(header: FileHeader) -> str:
+def _lora(path: Path, header: FileHeader) -> str:
     """Layers, ranks and alphas of a LoRA, which model's parts it adapts, and what it holds beside."""
     names = {key: name for key in header.shapes if (name := take_apart(key))}
     layers = {(name.part, name.path) for name in names.values() if name.part != EMBEDDING}
@@ -122,24 +123,27 @@ def _lora(header: FileHeader) -> str:
         for key, name in names.items()
         if name.field in ("down", "hada_w1_b", "lokr_w1_b", "lokr_w2_b") and header.shapes[key]
     )
-    alpha = (
-        header.metadata.get("ss_network_alpha")
-        or _adapter(header.metadata).get("unet.lora_alpha")
-        or ("by layer" if any(name.field == "alpha" for name in names.values()) else "not said")
-    )
     told = ", ".join(f"{rank} ({count} layers)" for rank, count in ranks.most_common(3)) or "none"
     texts = sum(part == TEXT for part, _ in layers)
     beside = sorted({name.path for name in names.values() if name.part == EMBEDDING})
     embeddings = f"; textual inversions {', '.join(beside)}" if beside else ""
-    return f"rank {told}, alpha {alpha}; UNet {len(layers) - texts} layers, text encoder {texts} layers{embeddings}"
+    return f"rank {told}, alpha {_alpha(path, header, names.values())}; UNet {len(layers) - texts} layers, text encoder {texts} layers{embeddings}"
 
 
-def _adapter(metadata: dict[str, str]) -> dict[str, Any]:
+def _alpha(path: Path, header: FileHeader, names: Collection[TensorName]) -> str:
+    """Alpha as the file's numbers or texts say it, with the count of layers where it differs between them."""
+    if any(name.field == "alpha" for name in names):
+        return header.metadata.get(NETWORK_ALPHA) or "by layer"
     try:
-        settings = json.loads(metadata.get("lora_adapter_metadata", "{}"))
-    except ValueError:
-        return {}
-    return settings if isinstance(settings, dict) else {}
+        settings = read_settings(path.name, settings_beside(path) or header.metadata.get(ADAPTER_METADATA))
+        layers = {(name.part, name.path) for name in names if name.part in settings}
+        told = Counter(settings[part].of(place).alpha for part, place in layers)
+    except BadModelFile:
+        return "that can't be read"
+    counts = {"not said" if alpha is None else f"{alpha:g}": count for alpha, count in told.most_common()}
+    if set(counts) <= {"not said"}:
+        return header.metadata.get(NETWORK_ALPHA) or "not said"
+    return ", ".join(f"{alpha} ({count} layers)" for alpha, count in counts.items())
 
 
 def _origin(path: Path, metadata: dict[str, str]) -> str:

@@ -38,9 +38,10 @@ from dreamgui.models.files.header import read_header
 from dreamgui.models.files.layout import PARTS
 from dreamgui.models.lora.adapters import LoraFile
 from dreamgui.models.lora.attach import attached
-from dreamgui.models.lora.settings import NETWORK_ALPHA, settings_of
+from dreamgui.models.lora.settings import settings_of
 from dreamgui.models.lora.texts import lora_metadata
 from dreamgui.models.recognition.components import WEIGHTS
+from dreamgui.models.recognition.lora_settings import NETWORK_ALPHA
 from dreamgui.names import safe_name
 from dreamgui.workspace import EXPORTS, Workspace, write_json
 
@@ -185,7 +186,7 @@ def _write_lora(plan: ExportPlan, path: Path, lora: LoraFile, keys: LoraKeys) ->
     file = exported_lora(lora, keys, plan.job.dtype)
     texts = _lora_texts(plan)
     if NETWORK_ALPHA in texts:
-        texts[NETWORK_ALPHA] = str(float(settings_of(file.layers)["lora_alpha"]))
+        texts[NETWORK_ALPHA] = str(float(settings_of(file.layers or file.text_layers)["lora_alpha"]))
     tensors = write_lora_file(path, file, keys, texts)
     return {path.name: read_back(path, tensors)}
 
