@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, expect
 
-from dreamgui.config import TrainJob
+from dreamgui.config import ConvertJob, TrainJob
 from tests.e2e.fake_page import fake_page, opened
 
 LONG_STEPS = 20_000
@@ -37,3 +37,19 @@ def test_waiting_jobs_change_places_and_are_cancelled(browser: Browser, tmp_path
             for job in (first, second, third):
                 job.stop()
             third.wait()
+
+
+def test_a_failed_job_is_tried_again(browser: Browser, tmp_path: Path) -> None:
+    with fake_page(tmp_path) as (url, services):
+        failed = services.jobs.submit(ConvertJob(source="page.html", model="mine"))
+        failed.wait()
+        with opened(browser, url) as page:
+            rows = page.locator("#queue .dg-queue li")
+            expect(rows).to_contain_text(["Failed"])
+            press = rows.first.get_by_role("button", name="Try again")
+            expect(press).to_have_attribute("data-queue", f"again/{failed.id}")
+            press.click()
+            expect(press).not_to_have_attribute("data-queue", f"again/{failed.id}")
+            again = services.jobs.latest("convert")
+            assert again is not None and again is not failed and again.config == failed.config
+            expect(rows).to_contain_text(["Failed"])
