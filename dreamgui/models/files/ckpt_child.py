@@ -318,7 +318,7 @@ def _state(content: Any) -> list[tuple[str, Tensor]]:
         if tensor is not None:
             found[name] = tensor
     if not found:
-        raise RefusedError("it holds no tensors")
+        raise RefusedError("it holds no tensors with names")
     if len(found) > MAX_TENSORS:
         raise RefusedError(f"it holds {len(found)} tensors, more than any Stable Diffusion model")
     return list(found.items())
