@@ -10,10 +10,19 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from dreamgui.library.items import items
 from dreamgui.workspace import Workspace, write_json
 from tests.e2e.conftest import Server, running_app
 from tests.e2e.opening import open_group, open_tab
-from tests.library.folders import add_dataset, add_job, add_report, add_run, add_sample
+from tests.library.folders import (
+    add_checkpoint,
+    add_dataset,
+    add_export,
+    add_job,
+    add_report,
+    add_run,
+    add_sample,
+)
 from tests.tiny import make_tiny_base
 
 SIZES = {"desktop": (1280, 720), "phone": (390, 844)}
@@ -33,6 +42,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         change_settings(
             add_run(workspace, name), {"method": "unet", "steps": 77, "class_prompt": "a photo of somebody"}
         )
+    add_checkpoint(workspace.root / "runs" / "other", 10)
+    add_export(workspace)
     job = add_job(workspace, 1, "anna-unet", range(1, 30))
     add_sample(job, 20)
     with running_app(workspace.root) as running:
@@ -61,6 +72,19 @@ def page(browser: Browser, server: Server, request: pytest.FixtureRequest) -> It
 def open_item(page: Page, key: str) -> None:
     page.locator(f"[data-item='{key}']").click()
     expect(page.locator(f"[data-shown='{key}']")).to_be_visible()
+
+
+def test_after_a_restart_everything_is_two_presses_away(page: Page, server: Server) -> None:
+    """The Library's tab is the first press. An item is the second one, for checkpoints their kind."""
+    made = items(Workspace(server.home))
+    assert {item.kind for item in made} == {"dataset", "base", "run", "checkpoint", "export", "report"}
+    for item in made:
+        if item.kind != "checkpoint":
+            open_item(page, f"{item.kind}/{item.name}")
+    page.locator("#library-kind").get_by_role("radio", name="Checkpoints").check()
+    for item in made:
+        if item.kind == "checkpoint":
+            expect(page.locator(f"[data-item='checkpoint/{item.name}']")).to_be_visible()
 
 
 def test_an_old_run_is_seen_whole(page: Page) -> None:
