@@ -14,8 +14,9 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from dreamgui.data.dataset.dataset import Dataset
 from dreamgui.models.catalog.catalog import Catalog
 from dreamgui.ui.parts.form import Form
+from dreamgui.ui.tabs.library.shelf import Shelf
 from tests.diffusion.made import make_dataset
-from tests.e2e.opening import drawn, open_tab
+from tests.e2e.opening import drawn, open_group, open_tab
 from tests.ui.conftest import serve
 from tests.ui.fakes import add_base, fake_services
 
@@ -120,6 +121,42 @@ def test_what_was_chosen_while_the_choices_were_refreshed_stays(
     gate.set()
     expect(tab.locator("#train-dataset")).to_contain_text("None yet")
     expect(field(tab, "train-model")).to_have_value("another")
+
+
+def test_a_filter_that_was_typed_stays_the_librarys(
+    page: tuple[Page, str, Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer without the filter, asked for before it was typed, would come after the filter's own."""
+    tab, url, _ = page
+    tab.goto(url)
+    open_tab(tab, "Library")
+    tab.locator("[data-item='dataset/anna']").click()
+    expect(tab.locator("[data-shown='dataset/anna']")).to_be_visible()
+    open_group(tab, "library-labels")
+    field(tab, "library-note").fill("mine")
+    shown, asked, filtered, both = Shelf._shown, Event(), Event(), Event()
+    answered: list[str] = []
+
+    def slow(shelf: Shelf, kind: str, words: str, count: int) -> Any:
+        answer = shown(shelf, kind, words, count)
+        asked.set()
+        if not words:
+            # The one with the filter comes first if it is asked for meanwhile.
+            filtered.wait(3)
+        answered.append(words)
+        if words:
+            filtered.set()
+        if len(answered) == 2:
+            both.set()
+        return answer
+
+    monkeypatch.setattr(Shelf, "_shown", slow)
+    tab.locator("#library-save").click()
+    assert asked.wait(WAIT_SECONDS)
+    field(tab, "library-words").fill("portraits")
+    assert both.wait(WAIT_SECONDS)
+    assert answered == ["", "portraits"]
+    expect(tab.locator("[data-item]")).to_have_count(1)
 
 
 def test_a_caption_that_was_typed_stays_its_crops(page: tuple[Page, str, Dataset], gate: Event) -> None:

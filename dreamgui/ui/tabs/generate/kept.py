@@ -34,8 +34,9 @@ class KeptPictures:
             self._more = gr.Button("Show more", size="sm", visible=False, elem_id="kept-more")
         self._count = gr.State(PAGE)
         filters: list[Any] = [self._words, self._model]
-        for event in (self._all.expand, self._words.change, self._model.input, self.shelf.restored):
-            event(self._first, filters, self.outputs, **QUIET)
+        asked = [self._all.expand, self._words.change, self._model.input, self.shelf.restored]
+        # One listener for all: the browser keeps the newest question, so no older answer comes last.
+        gr.on(asked, self._first, filters, self.outputs, trigger_mode="always_last", **QUIET)
         self._more.click(self._further, [*filters, self._count], self.outputs, **QUIET)
 
     @property

@@ -49,9 +49,21 @@ class Shelf:
         )
         self._more = gr.Button("Show more", size="sm", visible=False, elem_id="library-more")
         self._count = gr.State(PAGE)
-        for event in (kind.input, words.change):
-            event(self.first, self.filters, self.outputs, **QUIET)
+        self._asked = gr.Textbox(visible="hidden", elem_id="library-asked")
+        self._filtered = [kind.input, words.change, self._asked.change]
         self._more.click(self._further, [*self.filters, self._count], self.outputs, **QUIET)
+
+    def show_at(self, *events: Any) -> None:
+        """Show the items at these events and whenever the filter changes, as the filter then is.
+
+        One listener for all: while it answers, the browser keeps the newest question, so no older answer comes last.
+        """
+        triggers = [*self._filtered, *events]
+        gr.on(triggers, self.first, self.filters, self.outputs, trigger_mode="always_last", **QUIET)
+
+    def show_after(self, event: Any) -> None:
+        """Show the items anew once a listener has succeeded."""
+        event.success(None, None, self._asked, js="() => String(performance.now())", **QUIET)
 
     @property
     def outputs(self) -> list[Any]:

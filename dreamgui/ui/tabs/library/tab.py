@@ -47,13 +47,13 @@ def create_library_tab(services: Services, tab: gr.Tab, training: TrainForms, ot
     chosen.listen(shelf, keeping)
     chosen.fills(training, others)
 
-    def select(*filters: Any) -> Updates:
+    def empty_trash() -> None:
         # A file that another program holds open is removed another time.
         with suppress(OSError):
             empty(services.workspace)
-        return shelf.first(*filters)
 
-    tab.select(select, shelf.filters, shelf.outputs, **QUIET)
+    tab.select(empty_trash, None, None, **QUIET)
+    shelf.show_at(tab.select)
 
 
 class Chosen:
@@ -91,8 +91,8 @@ class Chosen:
         )
         back = self._undo.click(self.undo, self._trash_id, [self._trash_id, self._undo_row], **QUIET)
         for event in (saved, gone, back, *keeping.changed):
-            shown = event.success(shelf.first, shelf.filters, shelf.outputs, **QUIET)
-            shown.then(keeping.show, None, keeping.outputs, **QUIET)
+            shelf.show_after(event)
+            event.success(keeping.show, None, keeping.outputs, **QUIET)
         made = self._download.click(self.zipped, self._key, self._zip, **QUIET)
         made.success(None, js=_PRESS, **QUIET)
 
