@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 OLDEST, NEWEST = (3, 11), (3, 14)
-BROWSER_TESTS, TESTS_FAILED = "tests/e2e/", 1
+ASK_A_SERVER, TESTS_FAILED = ("tests/e2e/", "tests/threats/", "tests/ui/"), 1
 WINDOWS_CUDA_INDEX = "https://download.pytorch.org/whl/cu130"
 REQUIREMENTS, FOR_TESTS = "requirements.txt", "requirements-dev.txt"
 LOCK, LOCK_FOR_TESTS = "requirements.lock", "requirements-dev.lock"
@@ -59,7 +59,7 @@ def divided(arguments: list[str]) -> tuple[str, list[str]]:
 
 
 def tests() -> int:
-    """All tests, side by side in a few processes; files of browser tests that fail there once more, alone."""
+    """All tests, side by side in a few processes; files that ask a running page and fail there once more, alone."""
     # One more than there are cores, as each waits at times.
     count = min(4, (os.cpu_count() or 1) + 1)
     # In the order of tests/conftest.py, which begins with the longest files.
@@ -67,19 +67,19 @@ def tests() -> int:
     # One thread each: threads of several processes wait for each other's cores.
     os.environ["OMP_NUM_THREADS"] = "1"
     first = call("-m", "pytest", "-q", *side_by_side)
-    again = browser_files_to_repeat() if first == TESTS_FAILED else []
+    again = files_to_repeat() if first == TESTS_FAILED else []
     if not again:
         return first
-    print("Only browser tests failed. Alone they must hold:", *again, flush=True)
+    print("Only tests that ask a running page failed. Alone they must hold:", *again, flush=True)
     return call("-m", "pytest", "-q", *again)
 
 
-def browser_files_to_repeat() -> list[str]:
-    """Return the files of the failed tests where all of them drive a browser, which three busy processes can make late."""
+def files_to_repeat() -> list[str]:
+    """Return the files of the failed tests where all of them ask a running page, which busy processes can make late."""
     kept = ROOT / ".pytest_cache" / "v" / "cache" / "lastfailed"
     failed = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     files = sorted({name.partition("::")[0] for name in failed})
-    return files if all(name.startswith(BROWSER_TESTS) for name in files) else []
+    return files if all(name.startswith(ASK_A_SERVER) for name in files) else []
 
 
 def update() -> int:

@@ -308,7 +308,7 @@ def test_both_locks_agree() -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("alone", [0, 1])
-def test_browser_tests_that_failed_beside_others_must_hold_alone(
+def test_what_asks_a_page_and_failed_beside_others_must_hold_alone(
     run: ModuleType, monkeypatch: pytest.MonkeyPatch, failed: list[str], repeated: list[str], alone: int
 ) -> None:
     calls: list[tuple[str, ...]] = []
