@@ -16,7 +16,7 @@ _STEP = 1.1
 _GREATEST = 4.0
 _SHOWN_CHARACTERS = 40
 _NO_NUMBER = re.compile(
-    r":\s*(?![+-]?\d*\.?\d+\s*\))(?:[+-]?[\d.,eE+-]+|[+-]?nan|[+-]?inf)\s*\)", re.IGNORECASE
+    r":\s*(?![+-]?\d*\.?\d+\s*\))(?:(?=[^)]*\d)[\d.,eE+-]+|[+-]?nan|[+-]?inf)\s*\)", re.IGNORECASE
 )
 _PIECE = re.compile(r"\\[\\()\[\]]|:\s*([+-]?\d*\.?\d+)\s*\)|[()\[\]]|[^\\()\[\]:]+|.", re.DOTALL)
 

@@ -97,6 +97,7 @@ WRITTEN = [
     ("sks、白いシャツの女性".encode("cp932"), "sks、白いシャツの女性"),
     ("sks 女人。户外".encode("gbk"), "sks 女人。户外"),
     ("sks 女人,戶外".encode("big5"), "sks 女人,戶外"),
+    ("戴帽".encode("big5"), "戴帽"),
     ("빨간 코트를 입은 sks 여자".encode("cp949"), "빨간 코트를 입은 sks 여자"),
     (b"sks woman,\r\nblue eyes\r\n", "sks woman, blue eyes"),
     ("sks woman, naïve".encode("utf-16"), "sks woman, naïve"),
@@ -144,6 +145,8 @@ def test_the_same_caption_in_another_form_is_no_change(dataset: Dataset, data: b
         ("gbk", "穿红色外套的女人", "0002.txt (read as GBK)"),
         ("utf-8", "sks в шляпе", "0002.txt."),
         ("utf-16", "sks в шляпе", "0002.txt."),
+        # It is cut off within a letter.
+        ("utf-8", "a" + "в" * (1 << 15), "0002.txt."),
     ],
 )
 def test_an_encoding_that_was_guessed_is_told(dataset: Dataset, encoding: str, text: str, told: str) -> None:

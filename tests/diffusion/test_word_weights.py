@@ -44,6 +44,7 @@ def test_brackets_are_read_as_documented(prompt: str, fragments: list[tuple[str,
     [
         ("a (cat:1.3) in [the] (wood)", []),
         (r"a \(cat\) at 10:30 :)", ["')' closes no bracket"]),
+        ("a cat :-)", ["')' closes no bracket"]),
         ("a (cat:999999)", ["':999999)' is read as 4"]),
         ("a (cat:-1)", ["':-1)' is read as 0"]),
         ("a (cat:nan)", ["':nan)' is no weight"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-from dreamgui.data.dataset.encodings import encoding_of, guessed_name
+from dreamgui.data.dataset.encodings import GUESSED, encoding_of
 
 MAX_CAPTION_BYTES = 1 << 16
 """Longer files are no captions; what follows is not read."""
@@ -25,10 +25,15 @@ def one_line(text: str) -> str:
 
 def decode(data: bytes) -> str:
     """Text of a file in UTF-8, UTF-16, UTF-32 or one of the older encodings."""
+    return _decoded(data)[0]
+
+
+def _decoded(data: bytes) -> tuple[str, str]:
+    """The text, and Python's name of its encoding."""
     whole = len(data) < MAX_CAPTION_BYTES
     encoding, mark = encoding_of(data, whole)
     # Where a long file was cut off, its last letter may be incomplete.
-    return _plain(data[mark:].decode(encoding, "replace" if whole else "ignore"))
+    return _plain(data[mark:].decode(encoding, "replace" if whole else "ignore")), encoding
 
 
 def _plain(text: str) -> str:
@@ -37,8 +42,8 @@ def _plain(text: str) -> str:
 
 def decode_caption(data: bytes) -> Caption:
     """Caption that a text file holds."""
-    data = data[:MAX_CAPTION_BYTES]
-    return Caption(one_line(decode(data)), guessed_name(data))
+    text, encoding = _decoded(data[:MAX_CAPTION_BYTES])
+    return Caption(one_line(text), GUESSED.get(encoding, ""))
 
 
 def read_caption(path: Path) -> Caption | None:

@@ -20,7 +20,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-_GUESSED = {
+GUESSED = {
     "cp1251": "CP1251",
     "cp1252": "CP1252",
     "cp932": "Shift-JIS",
@@ -30,12 +30,12 @@ _GUESSED = {
 }
 """Encodings that are guessed, by Python's names, with those that people know."""
 _COMMON = {
-    "cp932": ((b"\x81\x40", b"\x83\x96"), (b"\x88\x9f", b"\x98\x72")),
-    "gbk": ((b"\xa1\xa1", b"\xa3\xfe"), (b"\xb0\xa1", b"\xd7\xf9")),
-    "big5": ((b"\xa1\x40", b"\xa3\xbf"), (b"\xa4\x40", b"\xc6\x7e")),
-    "cp949": ((b"\xa1\xa1", b"\xa3\xfe"), (b"\xb0\xa1", b"\xc8\xfe")),
+    "cp932": ({*range(0x81, 0x84), *range(0x88, 0x99)}, 0x40),
+    "gbk": ({*range(0xA1, 0xA4), *range(0xB0, 0xD8)}, 0xA1),
+    "big5": ({*range(0xA1, 0xC7)}, 0x40),
+    "cp949": ({*range(0xA1, 0xA4), *range(0xB0, 0xC9)}, 0xA1),
 }
-"""East Asia's encodings: where their punctuation, kana, Hangul and signs of the first level lie, both ends included."""
+"""East Asia's encodings: first bytes of their punctuation, kana, Hangul and common signs, and the least second byte of these."""
 _LEAST_SHARE = 0.75
 _LATIN_WORD = re.compile(rb"[A-Za-z][\x80-\xff]|[\x80-\xff][A-Za-z]")
 _FOREIGN_RUN = re.compile(r"[^\x00-\x7f]+")
@@ -63,11 +63,6 @@ def encoding_of(data: bytes, whole: bool = True) -> tuple[str, int]:
     except UnicodeDecodeError:
         return _guess(data), 0
     return "utf-8", 0
-
-
-def guessed_name(data: bytes) -> str:
-    """Return the name that people know of the encoding where it had to be guessed, else ""."""
-    return _GUESSED.get(encoding_of(data)[0], "")
 
 
 def _wide(data: bytes) -> str:
@@ -100,12 +95,12 @@ def _guess(data: bytes) -> str:
 def _common_share(data: bytes, encoding: str) -> float:
     """Return the share of common signs among those that aren't ASCII, 0 where the bytes aren't of this encoding."""
     try:
-        signs = [sign for sign in data.decode(encoding) if not sign.isascii()]
-    except UnicodeDecodeError:
+        signs = [sign.encode(encoding) for sign in data.decode(encoding) if not sign.isascii()]
+    except UnicodeError:
         return 0
-    ranges = _COMMON[encoding]
-    common = sum(any(first <= sign.encode(encoding) <= last for first, last in ranges) for sign in signs)
-    return common / len(signs)
+    firsts, least = _COMMON[encoding]
+    common = [sign for sign in signs if len(sign) == 2 and sign[0] in firsts and sign[1] >= least]
+    return len(common) / max(1, len(signs))
 
 
 def _cyrillic(text: str) -> bool:
