@@ -88,7 +88,10 @@ class _Resnet(ResnetBlock2D):
         shift = first.bias.expand(len(x), -1)
         if self.time_emb_proj is not None:
             shift = self.__dict__[_SHARED].shift(temb, self.__dict__[_PLACE])
-        x = own.shifted_group_norm(x, shift, norm.num_groups, norm.weight, norm.bias, norm.eps)
+        if own.fits(x, norm.num_groups):
+            x = own.shifted_group_norm(x, shift, norm.num_groups, norm.weight, norm.bias, norm.eps)
+        else:
+            x = norm(x + shift[:, :, None, None])
         x = functional.conv2d(x, second.weight, padding=second.padding)
         kept = input_tensor if self.conv_shortcut is None else self.conv_shortcut(input_tensor)
         return own.plus_bias(kept, x, second.bias)

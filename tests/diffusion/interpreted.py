@@ -159,15 +159,15 @@ def summed_norms() -> None:
     torch.testing.assert_close(ours, plain, rtol=1e-4, atol=1e-4)
 
 
-def blocks() -> None:
+def blocks(*channels: int) -> None:
     """A UNet's blocks give what they gave, also after its weights were changed in place; undone they are as before."""
     unet = UNet2DConditionModel(
         sample_size=2,
         norm_num_groups=4,
-        block_out_channels=(64,),
+        block_out_channels=channels,
         layers_per_block=1,
-        down_block_types=("CrossAttnDownBlock2D",),
-        up_block_types=("CrossAttnUpBlock2D",),
+        down_block_types=("CrossAttnDownBlock2D",) * len(channels),
+        up_block_types=("CrossAttnUpBlock2D",) * len(channels),
         cross_attention_dim=16,
         attention_head_dim=8,
     ).to(memory_format=LAST)
@@ -198,7 +198,9 @@ def blocks() -> None:
 if __name__ == "__main__":
     torch.manual_seed(0)
     summed_norms()
-    blocks()
+    blocks(64)
+    # The demo model's second level is 96 wide, which the kernels don't take.
+    blocks(64, 96)
     # Two tiles of positions, which one program sums.
     group_norm_kernels._BLOCKS = 1
     norms(2, 64, 9, 15)

@@ -26,12 +26,11 @@ def test_packed_weights_are_changed_in_place() -> None:
 
 
 @GPU
-def test_gpu_a_unets_blocks_give_what_they_gave() -> None:
+@pytest.mark.parametrize("channels", [(64, 128, 128, 128), (64, 96, 128, 128)])
+def test_gpu_a_unets_blocks_give_what_they_gave(channels: tuple[int, ...]) -> None:
     device = torch.device("cuda")
     torch.manual_seed(0)
-    unet = UNet2DConditionModel(
-        block_out_channels=(64, 128, 128, 128), cross_attention_dim=32, sample_size=32
-    )
+    unet = UNet2DConditionModel(block_out_channels=channels, cross_attention_dim=32, sample_size=32)
     unet.to(device, torch.float16, memory_format=torch.channels_last).eval()
     latents, text = (
         torch.randn(4, 4, 32, 32).to(device).half(),

@@ -63,7 +63,8 @@ def _warps(width: int) -> int:
 
 
 def plus_bias(x: Tensor, more: Tensor, bias: Tensor) -> Tensor:
-    """Return ``x + more + bias`` [n, channels, h, w], channels last, of two such. The bias is [channels]. Sums are fp32."""
+    """Return ``x + more + bias`` [n, channels, h, w], channels last. The bias is [channels]. Sums are fp32."""
+    x, more = (each.contiguous(memory_format=torch.channels_last) for each in (x, more))
     out = torch.empty_like(x, memory_format=torch.channels_last)
     with torch.cuda.device_of(x):
         _plus_bias[(triton.cdiv(x.numel(), _PIECE),)](x, more, bias, out, x.numel(), len(bias), _PIECE)

@@ -23,8 +23,15 @@ def normed(
     """The result [n, channels, h, w], its terms [n, 2, channels] and moments [n, groups, 2], both fp32.
 
     With ``shift`` [n, channels] (rows may lie apart) that of x plus it, which nobody has to add up before.
+
+    Raises:
+        ValueError: the channels aren't whole tiles, or a group is too wide: the rest would stay unwritten memory.
     """
     n, channels, height, width = x.shape
+    if channels % CHANNELS or channels > groups * GROUP:
+        raise ValueError(
+            f"{channels} channels in {groups} groups: these kernels take multiples of {CHANNELS}."
+        )
     positions = height * width
     tiles = triton.cdiv(positions, ROWS)
     repeats = triton.cdiv(tiles, _BLOCKS)
