@@ -20,6 +20,7 @@ from dreamgui.models.files.header import read_header
 from dreamgui.models.loading import Parts, load_unet
 from dreamgui.models.recognition.lora_names import TEXT, UNET, take_apart
 from dreamgui.models.recognition.recognise import PART_WORDS
+from dreamgui.ops.changes import Stage, inject
 
 
 def open_whole(
@@ -43,9 +44,14 @@ def open_whole(
         pipeline = loader(str(path), local_files_only=True, torch_dtype=dtype, **source)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise _refused(path, error) from error
+    unet, vae = (_placed(each, device) for each in (pipeline.unet, pipeline.vae))
+    for part in (unet, vae):
+        # The live model's kernels, so that pictures differ by the weights alone.
+        inject(part, Stage.LOADED, device)
+        inject(part, Stage.LENT, device)
     parts = Parts(
-        unet=_placed(pipeline.unet, device),
-        vae=_placed(pipeline.vae, device),
+        unet=unet,
+        vae=vae,
         text_encoder=_placed(pipeline.text_encoder, device),
         tokenizer=pipeline.tokenizer,
         scheduler_config=dict(pipeline.scheduler.config),

@@ -45,12 +45,22 @@ torch.set_num_threads(1)
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
     """A tiny base with a trained UNet and a LoRA."""
-    workspace = Workspace(tmp_path_factory.mktemp("exports"))
+    return made(tmp_path_factory.mktemp("exports"), "cpu")
+
+
+@pytest.fixture(scope="module")
+def gpu_models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    """The same on a GPU."""
+    return made(tmp_path_factory.mktemp("exports"), "cuda")
+
+
+def made(home: Path, device: str) -> Models:
+    workspace = Workspace(home)
     make_tiny_base(workspace)
     make_run(workspace, "tiny", "moved", "unet")
     make_run(workspace, "tiny", "adapted", "lora")
     make_text_runs(workspace)
-    return Models(workspace, torch.device("cpu"))
+    return Models(workspace, torch.device(device))
 
 
 def make_text_runs(workspace: Workspace) -> None:
@@ -127,6 +137,17 @@ def test_certified(models: Models, tmp_path: Path, model: str, form: ExportForma
     assert len(list(tmp_path.iterdir())) == (1 if folder else 3)
     with pytest.raises(BadInput, match="exists already"):
         run(models, model=model, format=form, dtype=dtype, out=str(target))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(("model", "form", "dtype"), CASES)
+def test_gpu_certified(
+    gpu_models: Models, tmp_path: Path, model: str, form: ExportFormat, dtype: Dtype
+) -> None:
+    """In half precision, and where our kernels compute, pictures differ by rounding."""
+    target = tmp_path / ("out" if form == "diffusers" else "out.safetensors")
+    events = run(gpu_models, model=model, format=form, dtype=dtype, out=str(target))
+    assert events[-1] == Saved("export", target.name, target)
 
 
 def test_a_lora_in_both_layouts_draws_the_same_to_the_last_bit(models: Models, tmp_path: Path) -> None:
@@ -404,10 +425,12 @@ def test_pictures_that_differ_do_not_pass() -> None:
     near = Image.new("RGB", (8, 8), (129, 128, 128))
     assert difference(grey, grey) == (0, 0) and difference(grey, Image.new("RGB", (4, 4))) == (255, 255)
 
-    def passes(export: Image.Image, base: Image.Image | None, rounded: bool) -> bool:
-        return certify("x", "single-file", "fp16", {}, rounded, grey, export, base, "cpu", "y").passed
+    def passes(export: Image.Image, base: Image.Image | None, rounded: bool, in_half: bool = False) -> bool:
+        given = "x", "single-file", "fp16", {}, rounded, grey, export, base, "cpu", "y"
+        return certify(*given, in_half).passed  # type: ignore[arg-type]
 
     assert passes(grey, None, False) and not passes(white, None, True)
     assert passes(near, None, True) and not passes(near, None, False)
+    assert passes(near, None, False, in_half=True) and not passes(white, None, False, in_half=True)
     # Where the trained model hardly differs from its base, the tolerance is narrower.
     assert not passes(near, near, True) and passes(near, white, True)

@@ -214,10 +214,10 @@ def _certificate(
     shown, loader = yield from _generated_export(plan, path, request, models)
     yield Cell(f"{plan.title}, exported", request.prompt, request.seed, shown)
     yield Progress("Comparing", 4, _STEPS)
-    rounded = _rounded(plan, models.catalog)
+    rounded, in_half = _rounded(plan, models.catalog), models.dtype.itemsize < 4
     return certify(
-        plan.title, job.format, job.dtype, proofs, rounded, live, shown, base, str(models.device), loader
-    )
+        plan.title, job.format, job.dtype, proofs, rounded, live, shown, base, str(models.device), loader, in_half
+    )  # fmt: skip
 
 
 def _generated_live(
