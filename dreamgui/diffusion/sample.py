@@ -6,7 +6,7 @@ tests/test_parity.py shows. Classifier-free guidance: Ho and Salimans 2022, http
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
@@ -21,6 +21,7 @@ from dreamgui.diffusion.control.residuals import ControlInput
 from dreamgui.diffusion.noise_model import NoiseModel, noise_model, prompt_parts
 from dreamgui.diffusion.schedule import make_sampler
 from dreamgui.diffusion.start import Beginning, StartImage, from_noise, from_picture, noise_of, seeded
+from dreamgui.diffusion.transfer import begin_fetching
 from dreamgui.errors import OutOfRange
 from dreamgui.models.device import free_bytes
 from dreamgui.models.replay import Replays
@@ -116,6 +117,7 @@ def generation_steps(
 ) -> Generator[Step, None, list[Image.Image]]:
     """Like :func:`generate`, but yields after each step, so that a recipe can be stopped and can show a preview."""
     images: dict[int, Image.Image] = {}
+    drawn: tuple[list[int], Callable[[], list[Image.Image]]] = [], list
     batches = list(_batches(parts, requests))
     done, total = 0, sum(requests[batch[0]].steps for batch in batches)
     for batch in batches:
@@ -138,13 +140,22 @@ def generation_steps(
             latents = cleaner
             yield Step(done + min(number, chosen[0].steps), total, tuple(batch), latents)
         done += chosen[0].steps
-        images.update(zip(batch, decode(parts.vae, latents, parts.replays), strict=True))
+        before, drawn = drawn, (batch, begin_decoding(parts.vae, latents, parts.replays))
+        images.update(zip(before[0], before[1](), strict=True))
+    images.update(zip(drawn[0], drawn[1](), strict=True))
     return [images[index] for index in range(len(requests))]
 
 
-@torch.no_grad()
 def decode(vae: Any, latents: Tensor, replays: Replays | None = None) -> list[Image.Image]:
     """Pictures from latents [n, 4, h, w] as the UNet knows them (scaled). With ``replays`` a CUDA graph computes them."""
+    return begin_decoding(vae, latents, replays)()
+
+
+@torch.no_grad()
+def begin_decoding(
+    vae: Any, latents: Tensor, replays: Replays | None = None
+) -> Callable[[], list[Image.Image]]:
+    """Like :func:`decode`, but return what waits for the pictures: a GPU draws them while the next batch begins."""
     scaled = latents.to(vae.dtype) / vae.config.scaling_factor
 
     def decoded(given: Tensor) -> Tensor:
@@ -155,7 +166,8 @@ def decode(vae: Any, latents: Tensor, replays: Replays | None = None) -> list[Im
     # On the CPU one by one, as convolutions of a batch round differently.
     parts = scaled.split(1) if latents.device.type == "cpu" else [scaled]
     call = decoded if replays is None else partial(replays.call, ("vae", vae), decoded)
-    return [Image.fromarray(each) for part in parts for each in call(part).cpu().numpy()]
+    waits = [begin_fetching(call(part).contiguous()) for part in parts]
+    return lambda: [Image.fromarray(each) for wait in waits for each in wait().numpy()]
 
 
 def pictures_at_once(device: torch.device, width_px: int, height_px: int) -> int:

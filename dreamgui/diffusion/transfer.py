@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -16,13 +16,27 @@ def send(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
+def begin_fetching(tensor: Tensor) -> Callable[[], Tensor]:
+    """Send a tensor to the CPU, and return what waits for it there. On CUDA the device goes on with other work meanwhile."""
+    if tensor.device.type != "cuda":
+        return tensor.cpu
+    fetched = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True).copy_(tensor, non_blocking=True)
+    arrived = torch.cuda.Event()
+    arrived.record()
+
+    def wait() -> Tensor:
+        arrived.synchronize()
+        return fetched
+
+    return wait
+
+
 @dataclass
 class _Parcel:
-    """Measurements on their way to the CPU. ``arrived`` is None where they are there at once."""
+    """Measurements on their way to the CPU."""
 
     steps: list[int]
-    values: Tensor
-    arrived: torch.cuda.Event | None
+    arrive: Callable[[], Tensor]
 
 
 class Readback:
@@ -43,7 +57,7 @@ class Readback:
         self._open.append((step, values))
         if len(self._open) >= self._every:
             self._send()
-        while self._sent and (len(self._sent) > 1 or self._sent[0].arrived is None):
+        while self._sent and (len(self._sent) > 1 or self._device.type != "cuda"):
             yield from self._read(self._sent.pop(0))
 
     def rest(self) -> Iterator[tuple[int, list[float]]]:
@@ -57,15 +71,8 @@ class Readback:
         steps = [step for step, _ in self._open]
         values = torch.stack([value for _, value in self._open])
         self._open = []
-        arrived = None
-        if self._device.type == "cuda":
-            values = torch.empty(values.shape, pin_memory=True).copy_(values, non_blocking=True)
-            arrived = torch.cuda.Event()
-            arrived.record()
-        self._sent.append(_Parcel(steps, values, arrived))
+        self._sent.append(_Parcel(steps, begin_fetching(values)))
 
     @staticmethod
     def _read(parcel: _Parcel) -> Iterator[tuple[int, list[float]]]:
-        if parcel.arrived is not None:
-            parcel.arrived.synchronize()
-        yield from zip(parcel.steps, parcel.values.tolist(), strict=True)
+        yield from zip(parcel.steps, parcel.arrive().tolist(), strict=True)

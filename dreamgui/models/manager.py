@@ -15,6 +15,7 @@ import torch
 from dreamgui.errors import NotEnoughMemory
 from dreamgui.leftovers import clean_up
 from dreamgui.models import loading
+from dreamgui.models.beside import beside_training
 from dreamgui.models.catalog.cards import ModelSpec
 from dreamgui.models.catalog.catalog import UNET_FILE, Catalog
 from dreamgui.models.device import (
@@ -138,7 +139,7 @@ class Models:
                 Offloadable([parts.text_encoder], self.device).offload()
                 parts.text_encoder = self._trainable_text_encoder(loaded.folder, lora)
                 parts.offloadable = Offloadable([parts.vae], self.device)
-            self._now.trains = True
+            self._now.trains, self._now.trains_text = True, text_encoder
             try:
                 yield parts
             finally:
@@ -197,19 +198,10 @@ class Models:
 
     @contextmanager
     def _beside_training(self, what: str) -> Iterator[None]:
-        """Lend to the training's own thread. Afterwards the device holds what the training had there, nothing more."""
-        base, root = self._now.base, self._now.root
-        assert base
-        self._now.trains, self._now.root = False, self.catalog.workspace.root
-        try:
-            with base.parts.offloadable.put_back(), self._told(what):
-                yield
-        finally:
-            if self._now.base not in (None, base):
-                self._now.forget()
-            self._now.base = base
-            self._now.drop_unet(base)
-            self._now.trains, self._now.root = True, root
+        """Lend to the training's own thread."""
+        root = self.catalog.workspace.root
+        with beside_training(self._now, root, self.device), self._told(what):
+            yield
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:

@@ -61,16 +61,15 @@ class Offloadable:
             if offloaded:
                 self.offload()
 
-    @contextmanager
-    def put_back(self) -> Iterator[None]:
-        """Inside the block another user may have them. Afterwards each is where it was, whoever had moved it."""
-        places, offloaded = [module.device for module in self.modules], self.offloaded
-        try:
-            yield
-        finally:
-            for module, place in zip(self.modules, places, strict=True):
-                module.to(place)
-            self.offloaded = offloaded
+    def places(self) -> list[torch.device]:
+        """Return where each is, for :meth:`put_back` after another user has had them."""
+        return [module.device for module in self.modules]
+
+    def put_back(self, places: Sequence[torch.device]) -> None:
+        """Move each where it was, whoever had moved it."""
+        for module, place in zip(self.modules, places, strict=True):
+            module.to(place)
+        self.offloaded = self.has_own_memory and HOST in places
 
     def _move(self, device: torch.device) -> None:
         for module in self.modules:

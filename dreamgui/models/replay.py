@@ -42,7 +42,7 @@ class Replays:
         if self._device.type != "cuda":
             return function(*inputs)
         whole = (*key, *((each.shape, each.dtype) for each in inputs))
-        replay = self._kept.pop(whole, None) or Replay(function, self._device, self._memory())
+        replay = self._kept.pop(whole, None) or Replay(function, self._device, self._memory)
         self._kept[whole] = replay
         if len(self._kept) > MOST:
             del self._kept[next(iter(self._kept))]
@@ -62,7 +62,9 @@ class Replays:
         return sum(replay.captured for replay in self._kept.values())
 
     def _memory(self) -> Any:
-        self._pool = self._pool or torch.cuda.graph_pool_handle()
+        """A pool ends with the last graph in it: PyTorch refuses to capture into one that has ended."""
+        if not self.captured:
+            self._pool = torch.cuda.graph_pool_handle()
         return self._pool
 
 
@@ -71,10 +73,12 @@ class Replay:
 
     Args:
         function: see :meth:`Replays.call`.
-        pool: memory shared with other graphs; None is memory of its own.
+        pool: gives memory shared with other graphs, asked when the graph is made; by default it has its own.
     """
 
-    def __init__(self, function: Callable[..., Tensor], device: torch.device, pool: Any = None) -> None:
+    def __init__(
+        self, function: Callable[..., Tensor], device: torch.device, pool: Callable[[], Any] = lambda: None
+    ) -> None:
         self._function, self._device, self._pool = function, device, pool
         self._calls = 0
         self._graph: Any = None
@@ -111,7 +115,7 @@ class Replay:
         graph: Any = torch.cuda.CUDAGraph()
         try:
             # Only this thread's calls may not disturb: the page asks the device for its memory meanwhile.
-            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, pool=self._pool(), capture_error_mode="thread_local"):
                 self._output = self._function(*self._inputs)
         except RuntimeError:
             self._possible, self._inputs, self._given, self._output = False, [], [], torch.empty(0)

@@ -51,6 +51,7 @@ class Now:
 
     Attributes:
         trains: its user trains in this process, and may lend it between two steps.
+        trains_text: the latest training's text encoder trains too, and the base's rests.
     """
 
     owner: int | None = None
@@ -59,6 +60,7 @@ class Now:
     base: Base | None = None
     controlnets: dict[tuple[str, str], Any] = field(default_factory=dict)
     trains: bool = False
+    trains_text: bool = False
 
     def drop_unet(self, base: Base) -> None:
         """Give back the memory of a base's UNet, and of all that was kept for its next pictures."""

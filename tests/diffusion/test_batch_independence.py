@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dreamgui.diffusion import sample
-from dreamgui.diffusion.sample import ImageRequest, decode, generate
+from dreamgui.diffusion.sample import ImageRequest, begin_decoding, generate
 from dreamgui.models.manager import Parts
 from tests.tiny import WIDTH, tiny_unet, tiny_vae
 
@@ -51,11 +51,11 @@ def test_a_picture_does_not_depend_on_its_batch(
 ) -> None:
     latents: list[Tensor] = []
 
-    def noted(vae: object, given: Tensor, *more: Any) -> list:
+    def noted(vae: object, given: Tensor, *more: Any) -> Any:
         latents.extend(given)
-        return decode(vae, given, *more)
+        return begin_decoding(vae, given, *more)
 
-    monkeypatch.setattr(sample, "decode", noted)
+    monkeypatch.setattr(sample, "begin_decoding", noted)
     requests = [
         ImageRequest(f"a cat {seed}", seed=seed, steps=1, guidance_scale=guidance_scale)
         for seed in range(PICTURES)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from dreamgui.config import SchedulerName
 from dreamgui.diffusion import sample
-from dreamgui.diffusion.sample import ImageRequest, decode, generate, generation_steps
+from dreamgui.diffusion.sample import ImageRequest, begin_decoding, generate, generation_steps
 from dreamgui.diffusion.start import StartImage, noise_of, seeded
 from dreamgui.diffusion.text import cut_off, encode_prompts, encode_whole, part_count, prompt_notes
 from dreamgui.errors import OutOfRange
@@ -45,12 +45,12 @@ def test_pictures_come_in_the_order_asked_for(parts: Parts) -> None:
 def test_large_orders_are_drawn_in_several_batches(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
 
-    def counted(vae: object, latents: torch.Tensor, *more: Any) -> list[Image.Image]:
+    def counted(vae: object, latents: torch.Tensor, *more: Any) -> Any:
         sizes.append(len(latents))
-        return decode(vae, latents, *more)
+        return begin_decoding(vae, latents, *more)
 
     monkeypatch.setattr(sample, "pictures_at_once", lambda *_: 2)
-    monkeypatch.setattr(sample, "decode", counted)
+    monkeypatch.setattr(sample, "begin_decoding", counted)
     assert len(generate(parts, [ImageRequest("a", seed=seed, steps=1) for seed in range(5)])) == 5
     assert sizes == [2, 2, 1]
 

@@ -58,6 +58,19 @@ def test_gpu_graphs_of_many_shapes_share_their_memory_and_outlive_a_change_of_we
 
 
 @GPU
+def test_gpu_graphs_are_made_again_after_all_were_dropped() -> None:
+    """As after a training: pictures that follow it are as fast as those before."""
+    weight = torch.randn(8, 8, device="cuda")
+    replays = Replays(weight.device)
+    x = torch.randn(2, 8, device="cuda")
+    for _ in range(2):
+        for _ in range(4):
+            torch.testing.assert_close(replays.call(("a", weight), lambda x: x @ weight, x), x @ weight)
+        assert replays.captured == 1
+        replays.drop()
+
+
+@GPU
 def test_gpu_an_input_changed_in_place_is_seen() -> None:
     replay = Replay(lambda x, y: x + y, torch.device("cuda"))
     x, y = torch.ones(3, device="cuda"), torch.ones(3, device="cuda")

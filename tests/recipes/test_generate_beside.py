@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from dreamgui.config import GenerateJob, JobConfig, TrainJob
 from dreamgui.errors import NotEnoughMemory
 from dreamgui.events import Cell, Done, Event, Failed, Loss
 from dreamgui.jobs.job import Job
+from dreamgui.models import loading
 from dreamgui.models.catalog.cards import ModelSpec
 from dreamgui.models.manager import Models
 from dreamgui.services import Services
@@ -116,3 +118,32 @@ def test_afterwards_the_device_holds_what_the_training_had(services: Services) -
             raise torch.OutOfMemoryError("CUDA out of memory.")
         assert models.trains and parts.unet.device.type == "cpu"
     assert not models.trains and models.status()["in_use"] == ""
+
+
+@pytest.mark.parametrize(("room_bytes", "loads"), [(0, 2), (2**62, 3)])
+def test_the_base_stays_for_the_next_picture_where_there_is_room(
+    services: Services, monkeypatch: pytest.MonkeyPatch, room_bytes: int, loads: int
+) -> None:
+    models, loaded = services.models, loading.load_unet
+    monkeypatch.setattr("dreamgui.models.beside.ROOM_BYTES", room_bytes)
+    loading_unet = Mock(side_effect=loaded)
+    monkeypatch.setattr(loading, "load_unet", loading_unet)
+    with models.train("tiny") as parts:
+        trained_bits = parts.unet.conv_in.weight.clone()
+        for _ in range(2):
+            with models.use(ModelSpec("tiny")) as lent:
+                assert lent.unet is not parts.unet
+        assert torch.equal(parts.unet.conv_in.weight, trained_bits)
+    assert loading_unet.call_count == loads
+
+
+def test_a_base_beside_a_trained_text_encoder_leaves(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That training moves the autoencoder by itself, and the base's graphs would read where it was."""
+    monkeypatch.setattr("dreamgui.models.beside.ROOM_BYTES", 0)
+    models = services.models
+    with models.train("tiny", text_encoder=True):
+        with models.use(ModelSpec("tiny")) as lent:
+            assert lent.unet.device.type == "cpu"
+        assert lent.unet.device.type == "meta"
