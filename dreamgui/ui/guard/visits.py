@@ -83,8 +83,6 @@ class Visits:
             size_bytes = _length(scope)
             if reason := self._terms.refuse_upload(visitor, size_bytes):
                 await JSONResponse({"detail": reason}, status_code=413)(scope, receive, send)
-            elif size_bytes is None:
-                await self._app(scope, receive, send)
             else:
                 await take_upload(self._app, visitor, size_bytes, scope, receive, send)
         elif rule is Rule.OPEN and scope["method"] == "POST":
