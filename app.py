@@ -197,22 +197,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def guards(chosen: Options, services: Services, share_url: Callable[[], str | None]) -> list[Any]:
     """Return the checks that each request passes, by the way of use."""
+    from starlette.middleware import Middleware
+
     from dreamgui.services import VISITORS, VisitorServices
     from dreamgui.ui.build import BEHIND_THE_GUARD
     from dreamgui.ui.guard.origin import ANY_HOST, HUGGING_FACE, LOCAL_HOSTS, middleware
+    from dreamgui.ui.guard.tarpit import Tarpit
     from dreamgui.ui.guard.uploading import refusal_of
     from dreamgui.ui.guard.visits import Terms, visits
     from dreamgui.visitors import Cookies, signing_key
 
     if not isinstance(services, VisitorServices):
-        return [*middleware((*LOCAL_HOSTS, chosen.host.strip("[]"))), *BEHIND_THE_GUARD]
+        checks = middleware((*LOCAL_HOSTS, chosen.host.strip("[]")))
+        return [Middleware(Tarpit), *checks, *BEHIND_THE_GUARD]
     framed = HUGGING_FACE if chosen.space else ()
     checks = middleware(
         (ANY_HOST,), chosen.behind_proxy, framed, lambda: [urlsplit(share_url() or "").netloc]
     )
     cookies = Cookies(signing_key(services.root.root / VISITORS))
     terms = Terms(cookies, chosen.owner, chosen.space, chosen.oauth, refusal_of(services))
-    return [*checks, visits(terms), *BEHIND_THE_GUARD]
+    return [Middleware(Tarpit), *checks, visits(terms), *BEHIND_THE_GUARD]
 
 
 def serve(chosen: Options) -> None:

@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dreamgui.ui.guard.asked import unanswerable
 from dreamgui.ui.guard.blocks import SCOPE_KEY
 from dreamgui.ui.guard.bodies import LARGEST_BODY_BYTES, LARGEST_LOGIN_BYTES, Replay, parsed, read_body
 from dreamgui.ui.guard.incoming import take_upload
@@ -71,9 +72,9 @@ class Visits:
             return
         if scope["type"] != "http":
             return
-        rule = rule_of(scope["method"], scope["path"])
         visitor = self._visitor(Request(scope))
         scope[SCOPE_KEY] = visitor
+        rule = rule_of(scope["method"], scope["path"])
         if answer := _refusal(rule, visitor, scope):
             await answer(scope, receive, send)
         elif rule is Rule.BODY:
@@ -116,6 +117,9 @@ class Visits:
                 sent["session_hash"] = _own(visitor, session)
         except (ValueError, AttributeError, TypeError):
             await _NO_SESSION(scope, receive, send)
+            return
+        if answer := unanswerable(scope, sent):
+            await answer(scope, receive, send)
             return
         data = json.dumps(sent).encode()
         MutableHeaders(scope=scope)["content-length"] = str(len(data))
