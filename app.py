@@ -243,6 +243,7 @@ def serve(chosen: Options) -> None:
 def _serve(chosen: Options, services: Services, serving: Serving) -> None:
     from dreamgui.errors import BadInput
     from dreamgui.ui.build import create_ui
+    from dreamgui.ui.guard.connections import MOST_OF_A_CLIENT, MOST_OPEN, limit
     from dreamgui.ui.guard.login import Logins
     from dreamgui.ui.parts.session import Device
     from dreamgui.ui.parts.watch import PLACES
@@ -282,6 +283,9 @@ def _serve(chosen: Options, services: Services, serving: Serving) -> None:
             f"The server can't start at {chosen.host}:{chosen.port or 'any port'}: {error}",
             "Another program may use the port: choose another with --port, or leave it out.",
         ) from error
+    # All come from one address on this machine and by a proxy: a shared link's, a Space's, or yours.
+    apart = not (chosen.local or chosen.share or chosen.space or chosen.behind_proxy)
+    limit(blocks.server, MOST_OF_A_CLIENT if apart else MOST_OPEN)
     serving.tell(blocks.local_url or "")
     device.load_in_background()
     blocks.block_thread()
