@@ -25,12 +25,16 @@ class Connections:
     Args:
         in_all: the most there may be.
         of_a_client: the most of one address.
+
+    Attributes:
+        most: the most that have been open at once.
     """
 
     def __init__(self, in_all: int = MOST_OPEN, of_a_client: int = MOST_OPEN) -> None:
         self._in_all = in_all
         self._of_a_client = of_a_client
         self._open: dict[Any, str] = {}
+        self.most = 0
 
     def __len__(self) -> int:
         return len(self._open)
@@ -45,6 +49,7 @@ class Connections:
                 return False
             min(waiting, key=lambda each: each.heard).end()
         self._open[one] = client
+        self.most = max(self.most, len(self))
         return True
 
     def leave(self, one: Any) -> None:
