@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 from gradio_client import Client
 
 from benchmarks.bare import MOST_NICE, News, bare_server, recorded
@@ -103,12 +104,16 @@ def slower(found: dict[str, dict[str, float]], name: str) -> dict[str, float]:
 
 
 def measured(url: str, home: Path, seconds: float, crowd: Crowd | None = None) -> dict[str, float]:
-    """Return the bystander's times for a status, the training's speed, and the crowd's processor seconds.
+    """Return the bystander's times for a status, the training's speed, and the crowd's processor seconds from its beginning on.
 
     Viewers watch for so many seconds. Requests are sent until all are answered.
     """
     spent = crowd_seconds()
     process = begun(crowd) if crowd else None
+    if process:
+        # Before it begins it has imported torch.
+        times = psutil.Process(process.pid).cpu_times()
+        spent += times.user + times.system
     asked: list[float] = []
     over = threading.Event()
     bystander = threading.Thread(target=ask, args=(url, asked, over))

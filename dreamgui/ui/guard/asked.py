@@ -53,7 +53,8 @@ def unanswerable(scope: Scope, sent: Any) -> Response | None:
         return refusal(400, "The request is no JSON object. Load the page again.")
     number = sent.get("fn_index") if way in _BY_NUMBER else None
     listener = _listener(scope["app"].get_blocks().fns, number, name)
-    if listener is None:
+    # One without a function runs in the browser alone.
+    if listener is None or listener.fn is None:
         return refusal(404, NO_LISTENER)
     data, wanted = sent.get("data"), len(listener.inputs)
     if way in _BY_NUMBER and isinstance(data, list) and len(data) != wanted:
