@@ -100,7 +100,7 @@ def slower(found: dict[str, dict[str, float]], name: str) -> dict[str, float]:
     speeds = {row: figures["steps_per_second"] for row, figures in found.items()}
     alone = statistics.mean(speed for row, speed in speeds.items() if row.startswith("alone"))
     against = {"than_alone": alone, "than_beside_a_bare_server": speeds[name + BARE]}
-    return {row: round(100 * (1 - speeds[name] / speed), 1) for row, speed in against.items()}
+    return {row: round(100 * (1 - speeds[name] / max(speed, 1e-3)), 1) for row, speed in against.items()}
 
 
 def measured(url: str, home: Path, seconds: float, crowd: Crowd | None = None) -> dict[str, float]:
