@@ -197,22 +197,26 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def guards(chosen: Options, services: Services, share_url: Callable[[], str | None]) -> list[Any]:
     """Return the checks that each request passes, by the way of use."""
+    from starlette.middleware import Middleware
+
     from dreamgui.services import VISITORS, VisitorServices
     from dreamgui.ui.build import BEHIND_THE_GUARD
     from dreamgui.ui.guard.origin import ANY_HOST, HUGGING_FACE, LOCAL_HOSTS, middleware
+    from dreamgui.ui.guard.tarpit import Tarpit
     from dreamgui.ui.guard.uploading import refusal_of
     from dreamgui.ui.guard.visits import Terms, visits
     from dreamgui.visitors import Cookies, signing_key
 
     if not isinstance(services, VisitorServices):
-        return [*middleware((*LOCAL_HOSTS, chosen.host.strip("[]"))), *BEHIND_THE_GUARD]
+        checks = middleware((*LOCAL_HOSTS, chosen.host.strip("[]")))
+        return [Middleware(Tarpit), *checks, *BEHIND_THE_GUARD]
     framed = HUGGING_FACE if chosen.space else ()
     checks = middleware(
         (ANY_HOST,), chosen.behind_proxy, framed, lambda: [urlsplit(share_url() or "").netloc]
     )
     cookies = Cookies(signing_key(services.root.root / VISITORS))
     terms = Terms(cookies, chosen.owner, chosen.space, chosen.oauth, refusal_of(services))
-    return [*checks, visits(terms), *BEHIND_THE_GUARD]
+    return [Middleware(Tarpit), *checks, visits(terms), *BEHIND_THE_GUARD]
 
 
 def serve(chosen: Options) -> None:
@@ -239,6 +243,7 @@ def serve(chosen: Options) -> None:
 def _serve(chosen: Options, services: Services, serving: Serving) -> None:
     from dreamgui.errors import BadInput
     from dreamgui.ui.build import create_ui
+    from dreamgui.ui.guard.connections import MOST_OF_A_CLIENT, MOST_OPEN, limit
     from dreamgui.ui.guard.login import Logins
     from dreamgui.ui.parts.session import Device
     from dreamgui.ui.parts.watch import PLACES
@@ -278,6 +283,9 @@ def _serve(chosen: Options, services: Services, serving: Serving) -> None:
             f"The server can't start at {chosen.host}:{chosen.port or 'any port'}: {error}",
             "Another program may use the port: choose another with --port, or leave it out.",
         ) from error
+    # All come from one address on this machine and by a proxy: a shared link's, a Space's, or yours.
+    apart = not (chosen.local or chosen.share or chosen.space or chosen.behind_proxy)
+    limit(blocks.server, MOST_OF_A_CLIENT if apart else MOST_OPEN)
     serving.tell(blocks.local_url or "")
     device.load_in_background()
     blocks.block_thread()

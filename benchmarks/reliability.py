@@ -10,6 +10,7 @@ import gc
 import io
 import os
 import platform
+import socket
 import struct
 import subprocess
 import sys
@@ -18,22 +19,30 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
+import pytest
+from gradio_client import Client
 from PIL import Image
 
 from dreamgui.config import GenerateJob, TrainJob
 from dreamgui.errors import AlreadyRunning
 from dreamgui.services import Services
+from dreamgui.ui.guard import connections
+from dreamgui.ui.guard.connections import HEAD_SECONDS, MOST_OPEN
 from dreamgui.workspace import Workspace, write_json
-from tests.ui.fakes import add_base, fake_recipes
+from tests.ui.conftest import serve
+from tests.ui.fakes import add_base, fake_recipes, fake_services
 
 RESULTS = Path(__file__).parent / "results" / "reliability.json"
 CLIENTS = 8
 LOOKS = 50
+MOST_OF_A_CLIENT_AT_WORK = 6
+"""Connections that the asking client itself may keep open."""
 NOT_RUN = {
     "kill -9": "python -m benchmarks.kill, results/kill.json: 70 of 70",
     "malformed model files": "tests/models/test_malformed.py holds it; each run of the suite",
@@ -86,6 +95,9 @@ def measured(short: bool) -> dict[str, Any]:
             },
             "heavy photographs": heavy_photographs(place, short),
             "double start": double_start(place / "races", 5 if short else 200),
+            "open connections": open_connections(
+                place, *((150, 100, 1.0) if short else (2000, MOST_OPEN, HEAD_SECONDS))
+            ),
             "endurance": endurance(place / "batches", 3 if short else 20),
             "not run here": NOT_RUN,
         }
@@ -121,6 +133,38 @@ def heavy_photographs(folder: Path, short: bool) -> dict[str, dict[str, Any]]:
             "outcome": outcome,
         }
     return rows
+
+
+def open_connections(folder: Path, count: int, limit: int, seconds: float) -> dict[str, float]:
+    """Open so many connections to a page and send nothing; ask for the status beside them, and wait until all are ended.
+
+    Args:
+        limit: the most that the page lets be open.
+        seconds: time that the page gives a connection to bring a request.
+    """
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as opened:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder / "gradio"))
+        patch.setattr(connections, "MOST_OPEN", limit)
+        page = opened.enter_context(contextmanager(serve)(fake_services(folder / "page")))
+        held = connections.limit(page.app.get_blocks().server, seconds=seconds)
+        where, began = urlsplit(page.url), time.monotonic()
+        for _ in range(count):
+            address = where.hostname or "", where.port or 0
+            opened.enter_context(closing(socket.create_connection(address, 60)))
+        asked = time.monotonic()
+        client = Client(page.url, verbose=False)
+        client.predict(api_name="/status")
+        answered = time.monotonic()
+        while (left := len(held)) > MOST_OF_A_CLIENT_AT_WORK and time.monotonic() - began < 10 * seconds:
+            time.sleep(0.1)
+        return {
+            "silent connections": count,
+            "limit": limit,
+            "open at most": held.most,
+            "page and status beside them, s": round(answered - asked, 2),
+            "left": left,
+            "all ended after, s": round(time.monotonic() - began, 1),
+        }
 
 
 def double_start(root: Path, races: int) -> dict[str, int]:

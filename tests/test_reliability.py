@@ -13,6 +13,8 @@ def test_the_short_form_holds(tmp_path: Path) -> None:
     (row,) = rows.values()
     assert "too long to read" in row["outcome"] and row["mb"] < 300
     assert reliability.double_start(tmp_path / "races", 5) == {"races": 5, "with one run": 5}
+    row = reliability.open_connections(tmp_path, 150, 100, 1.0)
+    assert row["open at most"] == 100 and row["left"] <= reliability.MOST_OF_A_CLIENT_AT_WORK
     grown = reliability.endurance(tmp_path / "batches", 3)["grown"]
     assert grown["threads"] <= 0 and grown["handles"] <= 0 and grown["mb"] < 20
 

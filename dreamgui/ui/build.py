@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 
 from dreamgui.services import Services, VisitorServices
 from dreamgui.ui.endpoints import ACTIONS, add_endpoints
+from dreamgui.ui.guard.asked import Asked
 from dreamgui.ui.guard.blocks import VisitorBlocks
 from dreamgui.ui.guard.reading import Reading
 from dreamgui.ui.guard.sessions import PageBlocks
@@ -45,7 +46,12 @@ LEAD = (
 )
 CACHE_CLEANUP_SECONDS, CACHE_AGE_SECONDS = 300, 6 * 3600
 QUEUE_LENGTH = 100
-BEHIND_THE_GUARD = [Middleware(SentPage, title=TITLE), Middleware(QuickPage), Middleware(Reading)]
+BEHIND_THE_GUARD = [
+    Middleware(SentPage, title=TITLE),
+    Middleware(QuickPage),
+    Middleware(Asked),
+    Middleware(Reading),
+]
 """Middleware between the guard and Gradio, for each way of use."""
 
 

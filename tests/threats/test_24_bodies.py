@@ -125,6 +125,29 @@ def test_an_upload_is_as_large_as_it_said(page: Page) -> None:
     assert b" 400 " in answer.partition(b"\r\n")[0] and emptied(left_over)
 
 
+def test_an_upload_of_the_owner_that_does_not_say_its_size_has_limits_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path / "gradio"))
+    login = ("olga", "rather-l0ng-s3cret")
+    headers = {"content-type": "multipart/form-data; boundary=bb"}
+    for page in serve(fake_visitor_services(tmp_path / "work"), [login], "olga"):
+        with httpx.Client(base_url=page.url, timeout=60) as olga:
+            olga.post("/login", data=dict(zip(("username", "password"), login, strict=True)))
+
+            def send(data: bytes) -> httpx.Response:
+                parts = iter([PART, data, b"\r\n--bb--\r\n"])
+                return olga.post(f"/{API}/upload", content=parts, headers=headers)
+
+            answer = send(photograph("JPEG"))
+            assert "content-length" not in answer.request.headers
+            [path] = answer.json()
+            assert MAKER not in Path(path).read_bytes()
+            assert olga.get(f"/{API}/file={path}").status_code == 200
+            monkeypatch.setattr("dreamgui.ui.guard.incoming.disk_bytes", lambda: 10_000)
+            assert send(MAKER * 1000).status_code == 400 and emptied(left_over)
+
+
 def test_uploads_on_their_way_count() -> None:
     files = Files()
     with files.coming("anna", 70), files.coming("ben", 20):

@@ -141,6 +141,15 @@ def test_uploads_are_counted_and_refused_with_a_reason(
     assert refusal(ANNA, 1_000_000) == ""
 
 
+def test_the_owner_sends_what_the_disk_has_room_for(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = refusal_of(make(upload_bytes=10))
+    monkeypatch.setattr("dreamgui.ui.guard.uploading.free_bytes", lambda _: 1000)
+    assert refusal(OWNER, 1000) == refusal(OWNER, None) == ""
+    assert "nearly full" in refusal(OWNER, 1001)
+    monkeypatch.setattr("dreamgui.ui.guard.uploading.free_bytes", lambda _: 0)
+    assert "nearly full" in refusal(OWNER, None)
+
+
 def test_limits_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DREAMGUI_VISITOR_GB", "2.5")
     monkeypatch.setenv("DREAMGUI_KEPT_DAYS", "")

@@ -13,22 +13,23 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dreamgui.data.photos.bare import strip_file
 from dreamgui.ui.guard.bodies import PATIENCE_SECONDS
+from dreamgui.ui.guard.uploading import disk_bytes
 from dreamgui.ui.parts.uploads import FILES
 
 
 class Incoming:
-    """A ``receive`` that ends an upload whose sender goes, is silent for too long, or sends more than announced.
+    """A ``receive`` that ends an upload whose sender goes, is silent for too long, or sends more than it may.
 
     Gradio keeps the files of an upload that breaks off. It deletes those of one whose form is malformed, so a part
     without a name is put at the end.
     """
 
-    def __init__(self, scope: Scope, receive: Receive, size_bytes: int, seconds: float) -> None:
+    def __init__(self, scope: Scope, receive: Receive, most_bytes: int, seconds: float) -> None:
         headed = Headed()
         headed["content-type"] = Request(scope).headers.get("content-type", "")
         self._boundary = (headed.get_boundary() or "").encode("latin-1", "replace")
         self._receive = receive
-        self._left = size_bytes
+        self._left = most_bytes
         self._seconds = seconds
         self._open = True
 
@@ -80,12 +81,17 @@ class Held:
 
 
 async def take_upload(
-    app: ASGIApp, visitor: str, size_bytes: int, scope: Scope, receive: Receive, send: Send
+    app: ASGIApp, visitor: str, size_bytes: int | None, scope: Scope, receive: Receive, send: Send
 ) -> None:
-    """Pass an upload on. Its files are the visitor's before the visitor hears of them, without metadata by then."""
+    """Pass an upload on. Its files are the visitor's before the visitor hears of them, without metadata by then.
+
+    Args:
+        size_bytes: its announced size; None for one that doesn't say, which may have as much as the disk has free.
+    """
     held = Held(send)
-    with FILES.coming(visitor, size_bytes):
-        await app(scope, Incoming(scope, receive, size_bytes, PATIENCE_SECONDS), held)
+    most_bytes = disk_bytes() if size_bytes is None else size_bytes
+    with FILES.coming(visitor, size_bytes or 0):
+        await app(scope, Incoming(scope, receive, most_bytes, PATIENCE_SECONDS), held)
         paths = held.paths()
         try:
             for path in paths:

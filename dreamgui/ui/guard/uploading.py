@@ -13,13 +13,15 @@ from dreamgui.visitors import OWNER
 Refusal = Callable[[str, int | None], str]
 """Gives the reason why a visitor may not upload so many bytes, "" for none; None bytes for a request that doesn't say."""
 
+_NEARLY_FULL = "The server's disk is nearly full. Try again later."
+
 
 def refusal_of(services: VisitorServices) -> Refusal:
     """Return the question whether an upload is refused."""
 
     def refusal(visitor: str, size_bytes: int | None) -> str:
         if visitor == OWNER:
-            return ""
+            return _NEARLY_FULL if disk_bytes() < (size_bytes or 1) else ""
         if services.must_sign_in(visitor):
             return "Sign in with Hugging Face before you upload."
         if not services.may_upload(visitor):
@@ -31,6 +33,11 @@ def refusal_of(services: VisitorServices) -> Refusal:
     return refusal
 
 
+def disk_bytes() -> int:
+    """Return the bytes that the disk of the uploads has free."""
+    return free_bytes(cache_folder())
+
+
 def _too_much(services: VisitorServices, visitor: str, size_bytes: int) -> str:
     limits, sent = services.limits, FILES.sent_bytes(visitor)
     if sent + size_bytes > limits.upload_bytes:
@@ -40,6 +47,6 @@ def _too_much(services: VisitorServices, visitor: str, size_bytes: int) -> str:
         )
     if FILES.sent_bytes() + size_bytes > limits.uploads_in_all:
         return "All visitors together have sent as much as there is room for. Try again later."
-    if free_bytes(cache_folder()) < size_bytes + SPARE_BYTES:
-        return "The server's disk is nearly full. Try again later."
+    if disk_bytes() < size_bytes + SPARE_BYTES:
+        return _NEARLY_FULL
     return ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -20,8 +21,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dreamgui.ui.guard.asked import unanswerable
 from dreamgui.ui.guard.blocks import SCOPE_KEY
 from dreamgui.ui.guard.bodies import LARGEST_BODY_BYTES, LARGEST_LOGIN_BYTES, Replay, parsed, read_body
+from dreamgui.ui.guard.connections import MOST_OF_A_CLIENT
 from dreamgui.ui.guard.incoming import take_upload
 from dreamgui.ui.guard.table import Rule, rule_of
 from dreamgui.ui.guard.uploading import Refusal
@@ -35,6 +38,7 @@ _EVENT = re.compile(r"[0-9a-f]{32}")
 _REFUSED = PlainTextResponse("Refused: there is nothing here.", status_code=404)
 _NOBODY = PlainTextResponse("Refused: load the page first, or log in.", status_code=401)
 _NO_SESSION = PlainTextResponse("Refused: this is no session.", status_code=400)
+_TOO_MANY = PlainTextResponse("Refused: too many requests at once. Wait for their answers.", status_code=429)
 _TOO_LARGE = PlainTextResponse("Refused: the request is too large or too slow.", status_code=413)
 
 
@@ -63,6 +67,7 @@ class Visits:
     def __init__(self, app: ASGIApp, terms: Terms) -> None:
         self._app = app
         self._terms = terms
+        self._asking: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on as its visitor's, or answer it."""
@@ -71,9 +76,19 @@ class Visits:
             return
         if scope["type"] != "http":
             return
-        rule = rule_of(scope["method"], scope["path"])
         visitor = self._visitor(Request(scope))
         scope[SCOPE_KEY] = visitor
+        if visitor not in (NOBODY, OWNER) and self._asking[visitor] >= MOST_OF_A_CLIENT:
+            await _TOO_MANY(scope, receive, send)
+            return
+        self._asking[visitor] += 1
+        try:
+            await self._answer(visitor, scope, receive, send)
+        finally:
+            self._asking -= Counter([visitor])
+
+    async def _answer(self, visitor: str, scope: Scope, receive: Receive, send: Send) -> None:
+        rule = rule_of(scope["method"], scope["path"])
         if answer := _refusal(rule, visitor, scope):
             await answer(scope, receive, send)
         elif rule is Rule.BODY:
@@ -83,8 +98,6 @@ class Visits:
             size_bytes = _length(scope)
             if reason := self._terms.refuse_upload(visitor, size_bytes):
                 await JSONResponse({"detail": reason}, status_code=413)(scope, receive, send)
-            elif size_bytes is None:
-                await self._app(scope, receive, send)
             else:
                 await take_upload(self._app, visitor, size_bytes, scope, receive, send)
         elif rule is Rule.OPEN and scope["method"] == "POST":
@@ -118,6 +131,9 @@ class Visits:
                 sent["session_hash"] = _own(visitor, session)
         except (ValueError, AttributeError, TypeError):
             await _NO_SESSION(scope, receive, send)
+            return
+        if answer := unanswerable(scope, sent):
+            await answer(scope, receive, send)
             return
         data = json.dumps(sent).encode()
         MutableHeaders(scope=scope)["content-length"] = str(len(data))
