@@ -227,6 +227,7 @@ def serve(chosen: Options) -> None:
     """
     from dreamgui.models.sources.login import keep_to_owner
     from dreamgui.services import VisitorServices, build
+    from dreamgui.services.keeping import keeper_of
     from dreamgui.serving import served_alone
     from dreamgui.workspace import Workspace
 
@@ -234,13 +235,18 @@ def serve(chosen: Options) -> None:
         keep_to_owner()
     with served_alone(Workspace().root) as serving:
         kept_days = KEPT_DAYS if chosen.share or chosen.space else 0
+        keeper = keeper_of(Workspace().root)
         services = build(strangers=not chosen.local, kept_days=kept_days, accounts_only=chosen.oauth)
         if isinstance(services, VisitorServices):
+            services.keeper = keeper
             services.look_after_for_ever()
+        if keeper:
+            keeper.watch()
         _serve(chosen, services, serving)
 
 
 def _serve(chosen: Options, services: Services, serving: Serving) -> None:
+    from dreamgui import bootstrap
     from dreamgui.errors import BadInput
     from dreamgui.ui.build import create_ui
     from dreamgui.ui.guard.connections import MOST_OF_A_CLIENT, MOST_OPEN, limit
@@ -251,6 +257,11 @@ def _serve(chosen: Options, services: Services, serving: Serving) -> None:
 
     if chosen.mcp and find_spec("mcp") is None:
         raise BadInput("--mcp needs a package that isn't there.", "Install it: pip install 'gradio[mcp]'.")
+    if bootstrap.on_zero_gpu():
+        from dreamgui.models.zero_gpu import lent_slice
+
+        # The package looks for functions to lend a GPU to when the page is launched.
+        lent_slice()
     device = Device(services)
     blocks = create_ui(services, device)
     try:

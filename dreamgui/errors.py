@@ -112,3 +112,7 @@ class Damaged(DreamError):
 
 class StopRequested(Exception):
     """The user pressed Stop. A recipe may catch it, keep what it has and return."""
+
+
+class SliceOver(StopRequested):
+    """The time on a lent GPU is over. A training saves a checkpoint and raises it again, and the next slice goes on."""

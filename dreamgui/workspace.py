@@ -44,11 +44,15 @@ _ABANDONED_SECONDS = 24 * 3600
 
 
 def default_root() -> Path:
-    """DREAMGUI_HOME, else /data/dreamgui on a Space with a persistent disk, else the user's data folder."""
+    """DREAMGUI_HOME, else what an earlier version made on a Space's lasting disk, else the user's data folder.
+
+    What a Space mounts now is object storage: finished work is copied there (:mod:`dreamgui.services.keeping`).
+    """
     if home := os.environ.get("DREAMGUI_HOME"):
         return Path(home).expanduser()
-    if os.environ.get("SPACE_ID") and os.access(_SPACE_DISK, os.W_OK):
-        return _SPACE_DISK / "dreamgui"
+    earlier = _SPACE_DISK / "dreamgui"
+    if os.environ.get("SPACE_ID") and (earlier / "jobs").is_dir() and os.access(earlier, os.W_OK):
+        return earlier
     return user_data_path("dreamgui", appauthor=False)
 
 

@@ -10,12 +10,16 @@ from typing import Any
 
 import torch
 
+from dreamgui import bootstrap
+
 # What PyTorch says on the CPU, on Apple's GPU, and for the libraries on CUDA.
 _SHORT_OF_MEMORY = ("not enough memory", "MPS backend out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 def choose_device() -> torch.device:
-    """CUDA, else Apple's MPS, else the CPU."""
+    """CUDA, else Apple's MPS, else the CPU. A Space on ZeroGPU has CUDA in the processes that it is lent for only."""
+    if bootstrap.on_zero_gpu() and not bootstrap.is_short():
+        return torch.device("cpu")
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
@@ -57,6 +61,8 @@ def give_back_memory() -> None:
 
 def device_name(device: torch.device) -> str:
     """Return the device's name for the user."""
+    if bootstrap.on_zero_gpu() and not bootstrap.is_short():
+        return "ZeroGPU, lent for each job"
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return "Apple GPU" if device.type == "mps" else f"CPU, {os.cpu_count()} cores"

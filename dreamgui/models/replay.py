@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dreamgui import bootstrap
 from dreamgui.models.device import free_bytes
 
 WARM_CALLS = 2
@@ -85,7 +86,7 @@ class Replay:
         self._inputs: list[Tensor] = []
         self._given: list[tuple[Tensor, int]] = []
         self._output = torch.empty(0)
-        self._possible = device.type == "cuda"
+        self._possible = device.type == "cuda" and not bootstrap.is_short()
 
     @property
     def captured(self) -> bool:

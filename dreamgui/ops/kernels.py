@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from dreamgui import bootstrap
 from dreamgui.ops.attention import begin_quickly
 from dreamgui.ops.triton.precompile import compile_ahead
 
@@ -61,7 +62,7 @@ def _try_first() -> None:
 
 def kernels(device: torch.device) -> Kernels | None:
     """The kernels, once they have been tried on the device, or None where they can't be had."""
-    if device.type != "cuda" or torch.version.hip:
+    if device.type != "cuda" or torch.version.hip or bootstrap.is_short():
         return None
     # A device without a number is the current one. Were it another to the cache, kernels would be tried a second
     # time in the midst of a model's pass, where gradient checkpointing counts what is saved.

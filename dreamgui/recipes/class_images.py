@@ -20,6 +20,7 @@ from dreamgui.diffusion.text import prompt_notes
 from dreamgui.errors import BadPhoto, NotEnoughPhotos
 from dreamgui.events import ClassImage, Event, Note, Progress, Saved, Skipped
 from dreamgui.models.catalog.catalog import ModelCard, ModelSpec
+from dreamgui.models.zero_gpu import uses_device
 from dreamgui.names import ascii_name
 from dreamgui.training.prompts import followed_class
 from dreamgui.workspace import Workspace, write_json
@@ -32,6 +33,7 @@ LABEL = "Class images"
 A_PHOTOGRAPH = 10
 
 
+@uses_device
 def class_images(
     job: ClassImagesJob, workspace: Workspace, models: Models
 ) -> Generator[Event, None, list[Path]]:

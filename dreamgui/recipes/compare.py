@@ -29,6 +29,7 @@ from dreamgui.evaluate.reports.compare_report import compare_document
 from dreamgui.evaluate.reports.plane_report import suggestion_sentences
 from dreamgui.evaluate.reports.report import versions, write_report
 from dreamgui.events import Event, Note, Progress, Saved
+from dreamgui.models.zero_gpu import uses_device
 from dreamgui.names import name_notes
 from dreamgui.training.prompts import followed_run
 from dreamgui.workspace import Workspace
@@ -40,6 +41,7 @@ __all__ = ["compare", "model_row"]
 _BYTES_A_PICTURE = 2_000_000
 
 
+@uses_device
 def compare(job: CompareJob, workspace: Workspace, models: Models) -> Generator[Event, None, Comparison]:
     """Generate each prompt from each of its seeds through every model, measure the pictures, write reports/NAME.
 

@@ -23,6 +23,7 @@ from dreamgui.evaluate.reports.control_report import ControlResult, control_docu
 from dreamgui.evaluate.reports.report import write_report
 from dreamgui.events import Cell, ControlMap, Event, Note, Progress, Saved, Score
 from dreamgui.models.controlnet.obtain import obtain
+from dreamgui.models.zero_gpu import uses_device
 from dreamgui.names import composed, name_notes
 from dreamgui.training.prompts import followed_run
 from dreamgui.workspace import Workspace
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from dreamgui.models.manager import Models
 
 
+@uses_device
 def control(job: ControlJob, workspace: Workspace, models: Models) -> Generator[Event, None, ControlResult]:
     """Take the maps, generate the prompt on them through every model at every strength, write reports/NAME.
 

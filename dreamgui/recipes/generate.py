@@ -21,6 +21,7 @@ from dreamgui.diffusion.sample import ImageRequest
 from dreamgui.errors import BadInput, BadModelFile, StopRequested
 from dreamgui.evaluate.reference import reference_of
 from dreamgui.events import Cell, Event, Note, Progress, Saved
+from dreamgui.models.zero_gpu import uses_device
 from dreamgui.names import composed
 from dreamgui.pictures.store import keep_picture
 from dreamgui.workspace import Workspace, write_atomic
@@ -32,6 +33,7 @@ BEFORE = "before the face pass"
 _PICTURE_BYTES = 8_000_000
 
 
+@uses_device
 def generate(job: GenerateJob, workspace: Workspace, models: Models) -> Generator[Event, None, None]:
     """Generate pictures batch by batch. Keep each in ``pictures/DAY`` with everything that made it.
 

@@ -18,6 +18,7 @@ from dreamgui.diffusion.text import encode_prompts, tokenize
 from dreamgui.errors import NotEnoughMemory
 from dreamgui.events import Event, Note, Progress, Score
 from dreamgui.models.catalog.catalog import UNET_FILE
+from dreamgui.models.zero_gpu import uses_device
 from dreamgui.sizes import file_size, memory_size
 from dreamgui.training.memory.advice import smaller
 from dreamgui.training.memory.tiers import fitted
@@ -54,7 +55,8 @@ class Measured:
     precision: str
 
 
-def preflight(job: PreflightJob, workspace: Workspace, models: Models) -> Iterator[Event]:
+@uses_device
+def preflight(job: PreflightJob, workspace: Workspace, models: Models) -> Generator[Event, None, None]:
     """Load everything as a training does, take a few steps at a rate of 0 on noise, generate one picture.
 
     Nothing is kept. What a training would refuse is refused here with the same sentence. Where GPUs split the

@@ -24,6 +24,7 @@ from dreamgui.events import Begun, Event, Note, Progress, Saved, Score
 from dreamgui.jobs.stages import Stages
 from dreamgui.models.catalog.cards import RunCard
 from dreamgui.models.catalog.catalog import Catalog
+from dreamgui.models.zero_gpu import uses_device
 from dreamgui.names import name_notes, numbered_names, safe_name
 from dreamgui.recipes.train import train
 from dreamgui.training.prompts import with_prompts
@@ -82,7 +83,7 @@ def sweep(job: SweepJob, workspace: Workspace, models: Models) -> Generator[Even
                 yield Note(f"{run} was skipped.")
                 continue
             card = models.catalog.run(_run_of(point, models.catalog).name)
-            row = yield from _measured(job, card, reference.person, folder, models)
+            row = yield from _measured(job, card, reference.person, folder, workspace, models)
             queue.mark(run, "done")
         except StopRequested:
             queue.mark(run, "waiting")
@@ -170,22 +171,34 @@ def _run_of(point: TrainJob, catalog: Catalog) -> RunCard | None:
 
 
 def _measured(
-    job: SweepJob, card: RunCard, person: Likeness | None, folder: Path, models: Models
+    job: SweepJob,
+    card: RunCard,
+    person: Likeness | None,
+    folder: Path,
+    workspace: Workspace,
+    models: Models,
 ) -> Generator[Event, None, SweepRow]:
     """A finished run's figures, and its pictures. Those generated before are read again."""
     paths = [f"images/{card.name}-{number}.png" for number in range(len(job.prompts))]
-    requests = [
-        ImageRequest(prompt, seed=job.seed + n, steps=PICTURE_STEPS) for n, prompt in enumerate(job.prompts)
-    ]
     if all((folder / path).is_file() for path in paths):
         images = [load_image(folder / path) for path in paths]
-    elif requests:
-        progress = Progress(f"Generating with {card.name}", 0, len(requests))
-        with models.use(models.catalog.spec(card.name)) as parts:
-            images = yield from generated(parts, requests, progress)
+    elif job.prompts:
+        images = yield from _pictures(job, workspace, models, card.name)
     else:
         images = []
     return _row(card, dict(zip(paths, images, strict=True)), person)
+
+
+@uses_device
+def _pictures(
+    job: SweepJob, workspace: Workspace, models: Models, run: str
+) -> Generator[Event, None, list[Image.Image]]:
+    """One picture a prompt of a finished run."""
+    requests = [
+        ImageRequest(prompt, seed=job.seed + n, steps=PICTURE_STEPS) for n, prompt in enumerate(job.prompts)
+    ]
+    with models.use(models.catalog.spec(run)) as parts:
+        return (yield from generated(parts, requests, Progress(f"Generating with {run}", 0, len(requests))))
 
 
 def _row(card: RunCard, pictures: dict[str, Image.Image], person: Likeness | None) -> SweepRow:

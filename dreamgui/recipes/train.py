@@ -5,7 +5,7 @@ Ruiz et al. 2022, https://arxiv.org/abs/2208.12242.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from dreamgui.diffusion.latents import Picture
 from dreamgui.errors import NotEnoughMemory
 from dreamgui.events import Event, Note, Saved
 from dreamgui.models.catalog.catalog import UNET_FILE
+from dreamgui.models.zero_gpu import uses_device
 from dreamgui.names import name_notes
 from dreamgui.recipes.class_images import class_images, class_job
 from dreamgui.training.loop import training_loop
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
     from dreamgui.models.manager import Models
 
 
-def train(job: TrainJob, workspace: Workspace, models: Models) -> Iterator[Event]:
+@uses_device
+def train(job: TrainJob, workspace: Workspace, models: Models) -> Generator[Event, None, None]:
     """Generate class images, encode everything once, then train step by step.
 
     When stopped, what was trained so far becomes a finished run, which can still be resumed. Settings that weren't given come from the resumed run, or follow the dataset

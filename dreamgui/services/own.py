@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from dreamgui import recipes
+from dreamgui import bootstrap, recipes
 from dreamgui.config import JobConfig
 from dreamgui.events import Event
 from dreamgui.jobs.line import Line
@@ -66,7 +66,8 @@ class Services:
             if self._models is None:
                 from dreamgui.ops.kernels import begin
 
-                begin()
+                if not bootstrap.on_zero_gpu():
+                    begin()
                 from dreamgui.models.manager import Models
 
                 self._models = Models(self._workspace)

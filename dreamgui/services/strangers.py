@@ -16,6 +16,7 @@ from dreamgui.errors import BadInput, TooMuch
 from dreamgui.jobs.queue import Jobs
 from dreamgui.leftovers import clean_up
 from dreamgui.quotas import Limits, Quotas, Turn
+from dreamgui.services.keeping import Keeper
 from dreamgui.services.own import Bind, Services
 from dreamgui.serving import private_folder
 from dreamgui.visitors import (
@@ -62,6 +63,7 @@ class VisitorServices(Services):
 
     Attributes:
         forgets: called with a visitor whose data were deleted, for what other rooms keep of that visitor.
+        keeper: mirrors finished work to a mount that lasts; None where there is none.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class VisitorServices(Services):
         self._places: OrderedDict[str, tuple[Workspace, Jobs]] = OrderedDict()
         self._doomed: set[str] = set()
         self.forgets: Callable[[str], None] = lambda _: None
+        self.keeper: Keeper | None = None
         self.limits = limits
         self.accounts_only = accounts_only
         private_folder(self._folder)
@@ -186,6 +189,8 @@ class VisitorServices(Services):
             self._places.pop(visitor, None)
             self._doomed.discard(visitor)
             delete_folder(self._folder / visitor)
+        if self.keeper:
+            self.keeper.forget(visitor)
         self.quotas.forget(visitor)
         self.forgets(visitor)
         return True

@@ -9,12 +9,13 @@ import time
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
+from dreamgui import bootstrap
 from dreamgui.config import TrainJob
 from dreamgui.diffusion.generation import generated
 from dreamgui.diffusion.sample import ImageRequest
 from dreamgui.diffusion.schedule import learning_rate_at
 from dreamgui.diffusion.text import prompt_notes
-from dreamgui.errors import StopRequested, TrainingFailed
+from dreamgui.errors import SliceOver, StopRequested, TrainingFailed
 from dreamgui.events import Begun, Event, Note, Progress, Sampled, Saved
 from dreamgui.models.device import is_out_of_memory
 from dreamgui.training.checkpoints import MovementGuard
@@ -131,14 +132,18 @@ def training_loop(
                 yield Saved("checkpoint", path.name, path)
             if every and step % every == 0 and not last:
                 run.save_snapshot(training, parts, step, earlier_seconds + time.monotonic() - began)
+            if bootstrap.is_over() and not last:
+                raise SliceOver
         yield from log.rest()
         yield from watch.news(wait=True)
-    except StopRequested:
+    except StopRequested as stop:
         log.rest()
         list(watch.news(wait=True))
         if not log.losses:
             raise
         run.save_checkpoint(training, log)
+        if isinstance(stop, SliceOver):
+            raise
         yield Note(f"Stopped after {len(log.losses)} of {job.steps} steps; what was trained so far is kept.")
     except TrainingFailed as error:
         raise TrainingFailed(error.what, f"{error.next_step} {run.checkpoints.kept}") from error

@@ -14,6 +14,7 @@ from dreamgui.config import CropJob, GenerateJob, TrainJob
 from dreamgui.errors import BadInput
 from dreamgui.quotas import DAY_SECONDS, Limits
 from dreamgui.services import VISITORS, VisitorServices
+from dreamgui.services.keeping import Keeper
 from dreamgui.ui.guard.uploading import refusal_of
 from dreamgui.ui.head.your_data import about_photographs, usage
 from dreamgui.ui.parts.uploads import FILES
@@ -175,3 +176,22 @@ def test_the_page_says_what_happens_and_how_much_is_used(tmp_path: Path) -> None
         (services.workspace.root / "runs" / "large").write_bytes(bytes(900_000))
         services.quotas.forget(ANNA)
         assert "Nearly full" in usage(services)
+
+
+def test_what_is_kept_on_a_mount_is_deleted_too_and_the_page_says_what_lasts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPACE_ID", "anna/dreamgui")
+    services = services_at(tmp_path / "work")
+    with visiting(ANNA):
+        assert "A restart of this Space deletes your work" in usage(services)
+        report = services.workspace.place("reports", "r")
+        report.mkdir()
+        (report / "report.md").write_text("a face")
+        services.keeper = Keeper(services.root.root, tmp_path / "mount")
+        assert services.keeper.keep() == [] and services.keeper.keep() == [f"visitors/{ANNA}/reports/r"]
+        assert "outlast a restart" in usage(services) and "A restart of" not in usage(services)
+        assert services.delete_everything(0)
+        assert not [path for path in (tmp_path / "mount").rglob("*") if path.is_file()]
+    with visiting(Cookies(b"key").visitor(Cookies(b"key").issue())):
+        assert "A restart of this Space deletes your work" in usage(services)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from dreamgui.assets import asset
 from dreamgui.data.faces.detect import Face, detect_faces
-from dreamgui.data.faces.quiet import keep_forever, starting_mediapipe
+from dreamgui.data.faces.quiet import after_fork, keep_forever, starting_mediapipe
 
 POINTS = (
     "nose", "neck",
@@ -201,3 +201,13 @@ def _landmarker(most: int) -> Any:
     landmarker = PoseLandmarker.create_from_options(PoseLandmarkerOptions(base_options=base, num_poses=most))
     keep_forever(landmarker)
     return landmarker
+
+
+def _begin_anew() -> None:
+    """A forked child has neither the task's threads nor those that held the lock."""
+    global _LOCK
+    _LOCK = threading.Lock()
+    _landmarker.cache_clear()
+
+
+after_fork(_begin_anew)

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from dreamgui.assets import asset
-from dreamgui.data.faces.quiet import keep_forever, starting_mediapipe
+from dreamgui.data.faces.quiet import after_fork, keep_forever, starting_mediapipe
 from dreamgui.data.photos.leaving import go_on
 
 Box = tuple[float, float, float, float]
@@ -244,3 +244,13 @@ def _detectors() -> list[Any]:
             _detect(detectors[-1], np.zeros((64, 96, 3), np.uint8))
             keep_forever(detectors[-1])
     return detectors
+
+
+def _begin_anew() -> None:
+    """A forked child has neither the task's threads nor those that held the lock."""
+    global _LOCK
+    _LOCK = threading.Lock()
+    _detectors.cache_clear()
+
+
+after_fork(_begin_anew)

@@ -11,7 +11,7 @@ import re
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -52,3 +52,17 @@ def starting_mediapipe() -> Iterator[None]:
 def keep_forever(task: Any) -> None:
     """Never delete a mediapipe task: its ``__del__`` complains when the interpreter is already half gone."""
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(task))
+
+
+def after_fork(begin_anew: Callable[[], None]) -> None:
+    """Call this in each child that is forked from this process, where the system forks."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=begin_anew)
+
+
+def _begin_anew() -> None:
+    global _ONE_AT_A_TIME
+    _ONE_AT_A_TIME = threading.RLock()
+
+
+after_fork(_begin_anew)

@@ -10,11 +10,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from dreamgui.data.photos.jpeg import without_metadata
+from dreamgui.data.photos import bare_heif, jpeg
 from dreamgui.data.photos.sniff import HEAD_BYTES, sniff
 
+HEAD_KEPT_BYTES = 32
+"""What is left of a picture of a kind that isn't read: enough to say which."""
 LARGEST_BYTES = 200_000_000
 """A larger file is no photograph that is taken, and isn't read."""
+_UNREAD = {"TIFF or camera raw", "TIFF", "AVIF", "GIF", "JPEG 2000", "Photoshop", "video"}
 _ORIENTATION = 274
 _BROKEN = (
     OSError, ValueError, SyntaxError, EOFError, struct.error, KeyError, IndexError, TypeError, OverflowError,
@@ -32,9 +35,10 @@ _WEBP_METADATA_BITS = 0x0C
 
 
 def strip_file(path: Path) -> bool:
-    """Remove metadata of a JPEG, PNG or WebP file, but its orientation, in place.
+    """Remove metadata of a JPEG, PNG, WebP or HEIC file, but its orientation, in place.
 
-    Files of other kinds and files whose parts can't be followed stay as they are.
+    Of pictures that aren't read anyway only the first bytes stay. Files that are no pictures and files whose parts
+    can't be followed stay as they are.
 
     Returns:
         True if the file was written anew.
@@ -43,13 +47,16 @@ def strip_file(path: Path) -> bool:
         OSError: it can't be read or written.
     """
     with path.open("rb") as file:
-        kind = sniff(file.read(HEAD_BYTES))
-    strip = {"JPEG": without_metadata, "PNG": _png, "WEBP": _webp}.get(kind)
-    if strip is None or path.stat().st_size > LARGEST_BYTES:
-        return False
-    try:
-        bare = strip(path.read_bytes(), _orientation(path))
-    except ValueError:
+        head = file.read(HEAD_BYTES)
+    kind = sniff(head)
+    if kind in _UNREAD:
+        bare = head[:HEAD_KEPT_BYTES]
+    elif kind in _STRIPPED and path.stat().st_size <= LARGEST_BYTES:
+        try:
+            bare = _STRIPPED[kind](path.read_bytes(), _orientation(path))
+        except ValueError:
+            return False
+    else:
         return False
     beside = path.with_name(f".bare-{os.getpid()}-{path.name[-100:]}")
     beside.write_bytes(bare)
@@ -105,6 +112,14 @@ def _webp(data: bytes, orientation: int) -> bytes:
         parts.append(b"EXIF" + len(content).to_bytes(4, "little") + content + b"\0" * (len(content) % 2))
     body = b"WEBP" + b"".join(parts)
     return b"RIFF" + len(body).to_bytes(4, "little") + body
+
+
+def _heif(data: bytes, _: int) -> bytes:
+    # Its orientation is no metadata, but a property of the picture.
+    return bare_heif.without_metadata(data)
+
+
+_STRIPPED = {"JPEG": jpeg.without_metadata, "PNG": _png, "WEBP": _webp, "HEIF": _heif}
 
 
 def _chunks(data: bytes, position: int, order: str) -> Iterator[tuple[bytes, bytes]]:

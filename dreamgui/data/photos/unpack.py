@@ -28,14 +28,14 @@ from dreamgui.sizes import file_size
 MAX_MEMBERS = 10_000
 _MAX_DIRECTORY_BYTES = 4_000_000
 _END_BYTES = 22 + 65_535
-_SPARE_BYTES = 64_000_000
+SPARE_BYTES = 64_000_000
 _MAX_SMALL_BYTES = 20_000_000
-_MOST_GROWTH = 4
+MOST_GROWTH = 4
 _CHUNK_BYTES = 1 << 20
 _ENCRYPTED = 0x1
 _NOWHERE = PurePosixPath()
 _METHODS = {9: "Deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard", 95: "XZ", 99: "AES"}
-_BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, struct.error, ValueError, NotImplementedError)
+BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, struct.error, ValueError, NotImplementedError)
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def open_zip(path: Path) -> zipfile.ZipFile:
         with path.open("rb") as file:
             _check_directory(file, name)
         archive = zipfile.ZipFile(path)
-    except _BROKEN as error:
+    except BROKEN as error:
         raise BadPhoto(f"{name} is a damaged zip file: {error}."[:300], "Pack it again.") from error
     if len(archive.infolist()) > MAX_MEMBERS:
         archive.close()
@@ -113,7 +113,7 @@ def unpack(path: Path, folder: Path) -> Iterator[Member]:
     Raises:
         BadPhoto: as :func:`open_zip`.
     """
-    allowance = path.stat().st_size * _MOST_GROWTH + _SPARE_BYTES
+    allowance = path.stat().st_size * MOST_GROWTH + SPARE_BYTES
     folder.mkdir(parents=True, exist_ok=True)
     number = 0
     passed_over: Counter[str] = Counter()
@@ -134,9 +134,9 @@ def unpack(path: Path, folder: Path) -> Iterator[Member]:
                 )
                 return
             target = folder / f"{number:05d}"
-            reason = _why_not(info, name)
+            reason = why_not(info, name)
             if not reason:
-                reason, written = _extract(archive, info, target, name, allowance)
+                reason, written = extract(archive, info, target, name, allowance)
                 allowance -= written
             if reason:
                 target.unlink(missing_ok=True)
@@ -166,12 +166,12 @@ def small_files(path: Path) -> Generator[Callable[[PurePosixPath], bytes | None]
         @cache
         def read(name: PurePosixPath) -> bytes | None:
             info = infos.get(name)
-            if info is None or info.file_size > _MAX_SMALL_BYTES or _why_not(info, str(name)):
+            if info is None or info.file_size > _MAX_SMALL_BYTES or why_not(info, str(name)):
                 return None
             try:
                 with archive.open(info) as file:
                     return file.read(_MAX_SMALL_BYTES)
-            except (*_BROKEN, RuntimeError):
+            except (*BROKEN, RuntimeError):
                 return None
 
         yield read
@@ -187,11 +187,12 @@ def _passed_over_as(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
     try:
         with archive.open(info) as content:
             return kind_by(parts[-1], content.read(HEAD_BYTES))
-    except (*_BROKEN, RuntimeError):
+    except (*BROKEN, RuntimeError):
         return "unreadable file"
 
 
-def _why_not(info: zipfile.ZipInfo, name: str) -> str:
+def why_not(info: zipfile.ZipInfo, name: str) -> str:
+    """Return why a member isn't unpacked, as a sentence, or "" where it may be."""
     if info.flag_bits & _ENCRYPTED:
         return f"{name} is encrypted in its zip file. Pack it without a password."
     if stat.S_ISLNK(info.external_attr >> 16):
@@ -202,10 +203,14 @@ def _why_not(info: zipfile.ZipInfo, name: str) -> str:
     return ""
 
 
-def _extract(
+def extract(
     archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, name: str, allowance: int
 ) -> tuple[str, int]:
-    """The reason why a member can't be had (or ""), and how many bytes were written."""
+    """Write a member to a file. Return the reason why it can't be had (or ""), and how many bytes were written.
+
+    Args:
+        allowance: so many bytes may be written at most.
+    """
     written = 0
     try:
         with archive.open(info) as source, target.open("wb") as file:
@@ -214,6 +219,6 @@ def _extract(
                 if written > MAX_FILE_BYTES or written > allowance:
                     return f"{name} unpacks to more than {file_size(written)}. Leave it out.", written
                 file.write(chunk)
-    except (*_BROKEN, RuntimeError) as error:
+    except (*BROKEN, RuntimeError) as error:
         return f"{name} can't be unpacked: {error}"[:300].rstrip(".") + ". Pack it again.", written
     return "", written

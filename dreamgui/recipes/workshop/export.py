@@ -42,6 +42,7 @@ from dreamgui.models.lora.settings import settings_of
 from dreamgui.models.lora.texts import lora_metadata
 from dreamgui.models.recognition.components import WEIGHTS
 from dreamgui.models.recognition.lora_settings import NETWORK_ALPHA
+from dreamgui.models.zero_gpu import uses_device
 from dreamgui.names import safe_name
 from dreamgui.workspace import EXPORTS, Workspace, write_json
 
@@ -94,6 +95,7 @@ class ExportPlan:
         return self.lora.name if self.lora else self.job.model
 
 
+@uses_device
 def export(job: ExportJob, workspace: Workspace, models: Models) -> Generator[Event, None, Certificate]:
     """Write, read back, generate through it with diffusers' loaders, compare, and only then put it in its place.
 
@@ -280,12 +282,9 @@ def _card_place(target: Path) -> Path:
 def _put_in_place(plan: ExportPlan, path: Path, certificate: Certificate) -> None:
     """Certificate and model card beside the export. The export itself moves last."""
     card = model_card(plan.card, plan.run, plan.pictures, certificate)
-    if path.is_dir():
-        write_json(certificate_place(path), certificate.model_dump())
-        (path / "README.md").write_text(card, encoding="utf-8")
-    else:
-        write_json(certificate_place(plan.target), certificate.model_dump())
-        _card_place(plan.target).write_text(card, encoding="utf-8")
+    is_folder = path.is_dir()
+    write_json(certificate_place(path if is_folder else plan.target), certificate.model_dump())
+    (path / "README.md" if is_folder else _card_place(plan.target)).write_text(card, encoding="utf-8")
     path.replace(plan.target)
 
 

@@ -14,6 +14,7 @@ from dreamgui.exporting.workshop import save_lora_run, unet_source
 from dreamgui.models.lora.extract import Extraction
 from dreamgui.models.lora.extract import extract as extracted
 from dreamgui.models.lora.text_encoders import TEXT_FOLDER
+from dreamgui.models.zero_gpu import uses_device
 from dreamgui.names import name_notes
 from dreamgui.sizes import file_size
 from dreamgui.workspace import Workspace
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from dreamgui.models.manager import Models
 
 
-def extract(job: ExtractJob, workspace: Workspace, models: Models) -> Iterator[Event]:
+@uses_device
+def extract(job: ExtractJob, workspace: Workspace, models: Models) -> Generator[Event, None, None]:
     """Singular values of the difference to the base, layer by layer. The captured share is plotted by rank.
 
     Raises:

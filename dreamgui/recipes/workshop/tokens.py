@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 from dreamgui.config import TokensJob
@@ -12,13 +12,15 @@ from dreamgui.diffusion.text import prompt_notes
 from dreamgui.events import Cell, Event, Note, Progress, Score
 from dreamgui.models.catalog.catalog import ModelSpec
 from dreamgui.models.tokens import token_report
+from dreamgui.models.zero_gpu import uses_device
 from dreamgui.workspace import Workspace
 
 if TYPE_CHECKING:
     from dreamgui.models.manager import Models
 
 
-def tokens(job: TokensJob, workspace: Workspace, models: Models) -> Iterator[Event]:
+@uses_device
+def tokens(job: TokensJob, workspace: Workspace, models: Models) -> Generator[Event, None, None]:
     """Report the token, then generate "a photo of TOKEN" from several seeds with the unchanged base.
 
     Raises:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dreamgui import bootstrap
 from dreamgui.training.steps.batches import Batch
 from dreamgui.training.steps.step import TrainingStep
 
@@ -126,6 +127,8 @@ def _impossible(training: TrainingStep) -> str:
     name = training.settings.optimizer
     if training.device.type != "cuda":
         return f"{training.device.type.upper()} has no CUDA graphs."
+    if bootstrap.is_short():
+        return "Steps run without a CUDA graph: the GPU is lent for too short a time."
     if training.peers.sharded:
         return "Steps run without a CUDA graph: weights that are split over the GPUs come and go with each block."
     if name != "adamw":

@@ -11,7 +11,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dreamgui.data.photos.bare import strip_file
+from dreamgui.data.photos.bare_zip import strip_upload
 from dreamgui.ui.guard.bodies import PATIENCE_SECONDS
 from dreamgui.ui.guard.uploading import disk_bytes
 from dreamgui.ui.parts.uploads import FILES
@@ -95,7 +95,7 @@ async def take_upload(
         paths = held.paths()
         try:
             for path in paths:
-                await asyncio.to_thread(strip_file, Path(path))
+                await asyncio.to_thread(strip_upload, Path(path))
         except OSError:
             for path in paths:
                 with suppress(OSError):

@@ -16,7 +16,7 @@ from dreamgui.ui.parts.session import QUIET, as_ui_error
 from dreamgui.ui.parts.toasts import inform
 from dreamgui.ui.parts.uploads import FILES
 from dreamgui.ui.tabs.kept import FORGET
-from dreamgui.visitors import current
+from dreamgui.visitors import current, has_account
 
 STILL_ENDING = "A job of yours still ends. Everything is deleted as soon as it has ended."
 
@@ -81,7 +81,7 @@ def about_photographs(services: VisitorServices) -> str:
     """Return what happens to photographs, as HTML."""
     return (
         "<h3>Before your first upload</h3>"
-        "<p>Your photographs are stored on this server, without GPS and camera data once they are cropped, in a "
+        "<p>Your photographs are stored on this server, without GPS and camera data, in a "
         "workspace of your own. They are used for your datasets, trainings and pictures, and for nothing else. Other "
         f"visitors can't see them; whoever runs this server can. {escape(expiry(services))}</p>"
         "<p>Upload photographs only if they are yours to use and the person on them agrees.</p>"
@@ -97,6 +97,21 @@ def expiry(services: VisitorServices) -> str:
     return f"{after}; <i>Delete my data</i> deletes them at once.".replace("<i>", '"').replace("</i>", '"')
 
 
+def lasting(services: VisitorServices) -> str:
+    """Return what of the asking visitor's work outlasts a restart of the server, or "" where all of it does."""
+    if services.keeper and has_account(current()):
+        return (
+            "Finished datasets, models, runs, reports and pictures outlast a restart; originals of photographs and "
+            "checkpoints don't."
+        )
+    if services.keeper or os.environ.get("SPACE_ID"):
+        return (
+            "A restart of this Space deletes your work: download what you want to keep (Library), or push it to your "
+            "own account (Train, Push)."
+        )
+    return ""
+
+
 def usage(services: VisitorServices) -> str:
     """Return what the asking visitor has used of disk and uploads, as HTML."""
     visitor, limits = current(), services.limits
@@ -108,4 +123,4 @@ def usage(services: VisitorServices) -> str:
     )
     advice = " <b>Nearly full: delete what you no longer need.</b>" if full else ""
     disk = escape(services.quotas.sentence(visitor))
-    return f"<p>{disk}{advice} {escape(sent)} {escape(rules)} {escape(expiry(services))}</p>"
+    return f"<p>{disk}{advice} {escape(sent)} {escape(rules)} {escape(expiry(services))} {escape(lasting(services))}</p>"
