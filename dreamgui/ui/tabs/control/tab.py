@@ -18,7 +18,7 @@ from dreamgui.ui.parts.stream import JobView
 from dreamgui.ui.parts.toasts import warn
 from dreamgui.ui.parts.watch import Updates, Watch
 from dreamgui.ui.results.grid import TEMPLATE
-from dreamgui.ui.tabs.compare.tab import download_update
+from dreamgui.ui.results.report_data import download_update
 from dreamgui.ui.tabs.control.pose import PoseEditor
 from dreamgui.ui.tabs.control.results import control_results, strength_grid
 from dreamgui.ui.tabs.dataset.tab import demo_photographs
@@ -122,7 +122,7 @@ def create_control_tab(services: Services, watch: Watch, local: bool) -> Form:
             updates[gallery] = gr.update(value=pictures, visible=bool(pictures))
             updates[table] = strength_grid(view)
         if view.news(Saved):
-            updates[download] = download_update(services, view)
+            updates[download] = download_update(services.workspace, view)
         return updates
 
     watch.attach("control", render, [*panel.outputs, gallery, table, download])
