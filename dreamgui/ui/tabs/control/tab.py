@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -29,6 +30,15 @@ IDLE = "Add a control image. Its edges or its pose guide the generated pictures.
 
 BY_PATH = ("control_model", "second_model")
 """Fields that may name a file of this machine: only its own user sees them."""
+
+
+WHOLE_FIGURE = "IMG_0423.jpg"
+"""The demo's photograph of a whole figure: edges and pose are both found in it."""
+
+
+def demo_figure() -> str:
+    """Copy the demo's photograph of a whole figure to gradio's uploads and return its path."""
+    return next(path for path in demo_photographs() if Path(path).name == WHOLE_FIGURE)
 
 
 def create_control_tab(services: Services, watch: Watch, local: bool) -> Form:
@@ -113,7 +123,7 @@ def create_control_tab(services: Services, watch: Watch, local: bool) -> Form:
     models = form["models"]
     assert isinstance(models, gr.CheckboxGroup)
     models.change(map_if_missing, [*form.inputs, control_map], control_map, preprocess=False, **QUIET)
-    demo.click(lambda: demo_photographs()[0], None, image, **QUIET)
+    demo.click(demo_figure, None, image, **QUIET)
 
     def render(view: JobView) -> Updates:
         updates = panel.updates(view)
