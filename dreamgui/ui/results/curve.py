@@ -70,7 +70,7 @@ def _with_a_face(looks: list[SampleLikeness]) -> list[tuple[int, float]]:
 
 
 def room_for_plots(view: JobView) -> str:
-    """Return an element as high as the plots of a training, "" where none comes; the page hides it beside a plot.
+    """Return an element as high as the plots of a training, "" where none comes. The page hides it beside a plot.
 
     Gradio fetches the script of a plot when the first one is shown. What stands below would jump then.
     """
