@@ -25,12 +25,12 @@ _COMMON = _words(
 def class_of(prompt: str) -> str | None:
     """Return an instance prompt without its token: "a photo of sks woman" gives "a photo of woman".
 
-    None where there is no token (:func:`_token_place`), or no class behind it.
+    None where there is no token (:func:`_token_place`), or no class behind it. A name of several words is one token.
     """
     words, place = prompt.split(), _token_place(prompt)
     if place is None or place + 1 == len(words) or re.search(r"[.,:;!?]$", words[place]):
         return None
-    return " ".join(words[:place] + words[place + 1 :])
+    return " ".join(words[: _name_begins(words, place)] + words[place + 1 :])
 
 
 def person_of(prompt: str) -> str:
@@ -43,7 +43,20 @@ def person_of(prompt: str) -> str:
     if place is None:
         nouns = [number for number, word in enumerate(_bare(prompt)) if word in _CLASSES | _PARTS]
         place = nouns[0] if nouns else 0
-    return re.split(r"[.,:;!?](?:\s|$)", " ".join(prompt.split()[place:]))[0]
+    words = prompt.split()
+    return re.split(r"[.,:;!?](?:\s|$)", " ".join(words[_name_begins(words, place) :]))[0]
+
+
+def _name_begins(words: list[str], place: int) -> int:
+    """Return the place of a name's first word, whose last one is at a place: "a photo of Anton Ray man" has "Anton"."""
+    begin = place
+    while begin > 1 and all(_is_of_a_name(word) for word in words[begin - 1 : begin + 1]):
+        begin -= 1
+    return begin
+
+
+def _is_of_a_name(word: str) -> bool:
+    return word[:1].isupper() and word.isalpha() and word.lower() not in _COMMON | _CLASSES
 
 
 def _token_place(prompt: str) -> int | None:

@@ -103,9 +103,9 @@ class Jobs:
         """Return whether the running training lets this waiting job in after its present step."""
         return self._line.lets_in(job)
 
-    def latest(self, kind: str) -> Job | None:
-        """The newest job of this kind, from an earlier start of the program too."""
-        return next((job for job in reversed(self._jobs.values()) if job.kind == kind), None)
+    def latest(self, *kinds: str) -> Job | None:
+        """The newest job of these kinds, from an earlier start of the program too."""
+        return next((job for job in reversed(self._jobs.values()) if job.kind in kinds), None)
 
     def current(self, kind: str) -> Job | None:
         """The running job of this kind, else the newest."""

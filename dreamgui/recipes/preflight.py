@@ -23,6 +23,7 @@ from dreamgui.sizes import file_size, memory_size
 from dreamgui.training.memory.advice import smaller
 from dreamgui.training.memory.tiers import fitted
 from dreamgui.training.parallel.launch import require_shareable
+from dreamgui.training.remarks import about_dataset
 from dreamgui.training.settings import settled
 from dreamgui.training.steps.batches import Batch
 from dreamgui.training.steps.compiler import compiled
@@ -67,10 +68,13 @@ def preflight(job: PreflightJob, workspace: Workspace, models: Models) -> Genera
         NotEnoughMemory: it doesn't fit; the message names the setting that helps most.
     """
     job, notes = settled(job, workspace, models.catalog)
+    card = models.catalog.card(job.model)
+    dataset = yield from opened(workspace, job.dataset)
+    # First what decides the result: the page folds later notes.
+    yield from about_dataset(dataset, job.instance_prompt, card.size_px)
     for sentence in notes:
         yield Note(sentence)
-    models.catalog.card(job.model)
-    training_images = photographs((yield from opened(workspace, job.dataset)), job)
+    training_images = photographs(dataset, job)
     choice = fitted(job, models)
     assert isinstance(choice.job, PreflightJob)
     job = choice.job

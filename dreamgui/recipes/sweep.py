@@ -28,7 +28,7 @@ from dreamgui.models.zero_gpu import uses_device
 from dreamgui.names import name_notes, numbered_names, safe_name
 from dreamgui.recipes.train import train
 from dreamgui.training.prompts import with_prompts
-from dreamgui.training.settings import begun_with
+from dreamgui.training.settings import advised_sweep, begun_with
 from dreamgui.training.sweep_queue import SweepQueue
 from dreamgui.workspace import Workspace, read_json, write_json
 
@@ -56,7 +56,7 @@ def sweep(job: SweepJob, workspace: Workspace, models: Models) -> Generator[Even
         UnknownName: there is no such base or dataset.
         DreamError: the last failure, where every point has failed.
     """
-    models.catalog.card(job.model)
+    card = models.catalog.card(job.model)
     dataset = yield from opened(workspace, job.dataset)
     reference = reference_of(dataset)
     for sentence in reference.notes:
@@ -65,7 +65,8 @@ def sweep(job: SweepJob, workspace: Workspace, models: Models) -> Generator[Even
     for sentence in name_notes(job.report, name):
         yield Note(sentence)
     job, notes = with_prompts(job, dataset.instance_prompt)
-    for sentence in notes:
+    job, advice = advised_sweep(job, card)
+    for sentence in notes + advice:
         yield Note(sentence)
     yield from notes_on(job.prompts, job.model, models.catalog)
     folder, points = workspace.place("reports", name), {point.run: point for point in plan(job, name)}
@@ -97,9 +98,10 @@ def sweep(job: SweepJob, workspace: Workspace, models: Models) -> Generator[Even
             yield Note(f"{point.run} failed: {failure} The sweep goes on.")
             row = SweepRow(point.run, _rank(point), point.effective_learning_rate, failed=str(failure))
         rows = [other for other in rows if other.run != row.run] + [row]
-        yield Score(row.run, row.figures)
         device = models.status()["device"]
         write_report(sweep_document(job, name, rows, len(points), reference, device), folder)
+        # The page shows a training's pictures with its figures.
+        yield Score(row.run, row.figures)
     yield Saved("report", name, folder)
     if failures and all(row.failed for row in rows):
         raise failures[-1]

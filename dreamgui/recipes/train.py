@@ -23,6 +23,7 @@ from dreamgui.training.memory.advice import smaller
 from dreamgui.training.memory.tiers import fitted
 from dreamgui.training.origin import origin_of
 from dreamgui.training.parallel.launch import SharedTraining, require_shareable, train_together
+from dreamgui.training.remarks import about_dataset
 from dreamgui.training.resumable import training_lock
 from dreamgui.training.run_folder import TrainedRun
 from dreamgui.training.settings import settled
@@ -76,8 +77,7 @@ def _trained(job: TrainJob, run: TrainedRun, workspace: Workspace, models: Model
     job, run.memory = choice.job, choice.settings
     if choice.sentence:
         yield Note(choice.sentence)
-    if dataset.size_px < card.size_px:
-        yield Note(f"The crops of {dataset.size_px} pixels are enlarged to the base model's {card.size_px}.")
+    yield from about_dataset(dataset, job.instance_prompt, card.size_px)
 
     if job.prior_preservation:
         files = yield from class_images(class_job(job, len(dataset.images())), workspace, models)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from dreamgui.config import TrainJob
+from dreamgui.config import SweepJob, TrainJob, TrainSettings
 from dreamgui.data.dataset.dataset import Dataset
 from dreamgui.diffusion.schedule import learning_rate_at
 from dreamgui.errors import BadInput, Damaged, UnknownName
@@ -20,6 +20,7 @@ from dreamgui.training.resumable import already_training, is_training, kept_step
 from dreamgui.workspace import Workspace
 
 AnyTraining = TypeVar("AnyTraining", bound=TrainJob)
+AnySettings = TypeVar("AnySettings", bound=TrainSettings)
 _FIXED = ("model", "dataset", "method", "train_text_encoder", "optimizer", "ema_decay", "bf16_weights")
 _FIXED_LORA = (*_FIXED, "rank", "effective_alpha", "lora_targets", "dora")
 """What can't change between the parts of one run."""
@@ -68,9 +69,24 @@ def _advised(job: AnyTraining, card: ModelCard) -> tuple[AnyTraining, list[str]]
     given = job.model_fields_set | _NOT_ADVISED
     if job.optimizer == "prodigy":
         given.add("learning_rate")
+    return _with_advice(job, card, card.advice(job.method), given)
+
+
+def advised_sweep(job: SweepJob, card: ModelCard) -> tuple[SweepJob, list[str]]:
+    """Return the sweep with the model's recommended settings where none were given, and a sentence about them.
+
+    They are those of a LoRA; the learning rate of the whole UNet is its own.
+    """
+    rates = card.sweep_rates() if job.optimizer != "prodigy" else {}
+    return _with_advice(job, card, card.advice("lora") | rates, job.model_fields_set | _NOT_ADVISED)
+
+
+def _with_advice(
+    job: AnySettings, card: ModelCard, recommended: Mapping[str, Any], given: Collection[str]
+) -> tuple[AnySettings, list[str]]:
     advice = {
         name: value
-        for name, value in card.advice(job.method).items()
+        for name, value in recommended.items()
         if name in type(job).model_fields and name not in given
     }
     if not advice:
@@ -194,8 +210,10 @@ def _rate(job: TrainJob, step: int) -> float:
     return learning_rate_at(step, job.steps, job.effective_learning_rate, job.lr_schedule, job.warmup_steps)
 
 
-def _said(job: TrainJob, name: str) -> Any:
+def _said(job: TrainSettings, name: str) -> Any:
     value = getattr(job, f"effective_{name}", getattr(job, name))
+    if isinstance(value, tuple) and all(isinstance(each, float) for each in value):
+        return ", ".join(f"{each:g}" for each in value)
     if isinstance(value, float):
         return f"{value:g}"
     return value if isinstance(value, int) else repr(str(value) if isinstance(value, Path) else value)

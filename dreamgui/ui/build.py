@@ -93,7 +93,7 @@ def create_ui(services: Services, device: Device | None = None) -> gr.Blocks:
                 generate_forms, shelves, generated = create_generate_tab(services, watch, local)
                 _refresh(generate.select, generate_forms, kept)
             with gr.Tab("Compare", id="compare", elem_id="tab-compare") as compare:
-                comparing = create_compare_tab(services, watch, local)
+                comparing, compared = create_compare_tab(services, watch, local)
                 _refresh(compare.select, [comparing], kept)
             with gr.Tab("Library", id="library", elem_id="tab-library") as library:
                 export, push = (
@@ -113,9 +113,12 @@ def create_ui(services: Services, device: Device | None = None) -> gr.Blocks:
         converted.goes("train", training.training["model"], lambda: services.catalog.bases(), tabs)
         training.done.goes_to_generate(generate_forms[0], tabs)
         training.done.goes_to_compare(comparing, tabs)
+        training.done.goes_to_push(others.push, tabs)
+        training.sweep.goes_to_compare(comparing, tabs)
         generated.leads(
             lambda event: leads_to_compare(services, event, generate_forms[0]["model"], comparing, tabs)
         )
+        compared.goes("generate", generate_forms[0]["model"], services.catalog.all_names, tabs)
         for shelf in shelves:
             sends_to_control(shelf, control_form, tabs)
             sends_to_compare(shelf, comparing, tabs)

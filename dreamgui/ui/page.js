@@ -3,89 +3,6 @@
   "use strict";
   const page = (globalThis.dreamgui = globalThis.dreamgui ?? {});
 
-  /* Fields that differ from the recommended values. */
-  const blank = value => value === "" || value == null || (Array.isArray(value) && !value.length);
-  const same = (one, other) => {
-    if (blank(one) || blank(other)) return blank(one) && blank(other);
-    if (typeof one === "boolean" || typeof other === "boolean") return String(one) === String(other);
-    return String(one).trim() === String(other).trim() || Number(one) === Number(other);
-  };
-  const plain = text => String(text).replace(/[&<>"']/g, letter => `&#${letter.charCodeAt(0)};`);
-  const shown = value => {
-    if (blank(value)) return "empty";
-    if (typeof value === "boolean") return value ? "on" : "off";
-    const text = String(value).replace(/\n/g, "; ");
-    return text.length > 28 ? `${text.slice(0, 26)}…` : text;
-  };
-  const chip = ({name, label, value, usual}) =>
-    `<button type="button" class="dg-chip" data-reset="${name}" aria-label="Reset ${plain(label)} to ${plain(shown(usual))}">` +
-    `${plain(label)} <b>${plain(shown(value))}</b> <span>recommended ${plain(shown(usual))}</span> <i aria-hidden="true">↺</i></button>`;
-
-  /* Settings that differ from the recommended ones are kept in this browser, from the moment that those of the last
-     visit have come back; told names the visitor and the forms. */
-  const KEPT = "dreamgui-settings", kept = {visitor: "", forms: new Set()};
-  const simple = value => typeof value !== "object" || value === null || (Array.isArray(value) && value.every(each => typeof each === "string"));
-  page.kept = () => {
-    try { return localStorage.getItem(KEPT) || "{}"; } catch { return "{}"; }
-  };
-  page.keeps = told => {
-    const [visitor, ...forms] = told.split(" ");
-    kept.visitor = visitor;
-    for (const form of forms) kept.forms.add(form);
-  };
-  const keep = (prefix, changed) => {
-    if (!kept.forms.has(prefix)) return;
-    try {
-      const before = JSON.parse(page.kept());
-      const forms = before.visitor === kept.visitor ? before.forms : {};
-      forms[prefix] = Object.fromEntries(changed.filter(field => simple(field.value)).map(field => [field.name, field.value]));
-      localStorage.setItem(KEPT, JSON.stringify({visitor: kept.visitor, forms}));
-    } catch {
-      /* A browser that keeps nothing, or has no room. */
-    }
-  };
-
-  /* Answers a form's listener: the line of changed fields, then an update of each group's title. */
-  page.changes = (plan, advice, values) => {
-    const recommended = {...plan.usual, ...(advice ? JSON.parse(advice) : {})};
-    const changed = plan.fields
-      .map((field, place) => ({...field, value: values[place], usual: recommended[field.name]}))
-      .filter(field => !same(field.value, field.usual));
-    keep(plan.prefix, changed);
-    const told = changed.filter(field => !plan.quiet.includes(field.name));
-    const marks = told.map(field => `#${plan.prefix}-${field.name.replace(/_/g, "-")}`).join(",");
-    const few = told.slice(0, 3).map(chip).join(""), more = told.slice(3).map(chip).join("");
-    const rest = more && `<details><summary>${told.length - 3} more</summary><div class="dg-chips">${more}</div></details>`;
-    const all = told.length > 1 ? '<button type="button" class="dg-chip" data-reset="*">Reset all</button>' : "";
-    const line = told.length
-      ? `<div class="dg-chips"><span>Not as recommended:</span>${few}${all}</div>${rest}` +
-        `<style>:is(${marks}){box-shadow:inset 3px 0 0 var(--primary-500)!important}</style>`
-      : "";
-    const titles = plan.groups.map(title => {
-      const count = changed.filter(field => field.group === title).length;
-      return {__type__: "update", label: count ? `${title} \u00b7 ${count} changed` : title};
-    });
-    return [line, ...titles];
-  };
-
-  /* Answers the filter of a form's folded fields: a style that hides the others, then an update of each group. */
-  page.found = (plan, text) => {
-    const words = (text ?? "").toLowerCase().split(/\s+/).filter(Boolean);
-    const id = name => `#${plan.prefix}-${name.replace(/_/g, "-")}`;
-    const group = title => `#${plan.prefix}-group-${title.toLowerCase().replace(/ /g, "-")}`;
-    const grouped = plan.fields.filter(field => field.group);
-    const fits = field => words.every(word => field.words.includes(word));
-    const open = new Set(words.length ? grouped.filter(fits).map(field => field.group) : []);
-    const hidden = words.length
-      ? [...grouped.filter(field => !fits(field)).map(field => id(field.name)),
-         ...plan.groups.filter(title => !open.has(title)).map(group)]
-      : [];
-    const style = hidden.length ? `<style>:is(${hidden.join(",")}){display:none!important}.dg-groups .form{border:0}</style>` : "";
-    const none = words.length && !open.size ? '<p class="dg-line">No setting has these words.</p>' : "";
-    const updates = plan.groups.map(title => ({__type__: "update", open: open.has(title)}));
-    return [style + none, ...updates];
-  };
-
   /* Scrolls to an element as soon as it is there, unless it is in sight. */
   page.reveal = selector => {
     const look = () => {
@@ -123,30 +40,6 @@
     if (button?.checkVisibility() && !button.classList.contains("open")) button.click();
     if (tries) setTimeout(page.unfold, 50, selectors, tries - 1);
   };
-
-  /* A fault's button goes to its field, and opens the group that the field is folded in. */
-  document.addEventListener("click", event => {
-    const {field, group} = event.target.closest?.(".dg-faults [data-field]")?.dataset ?? {};
-    if (!field) return;
-    if (group && !document.querySelector(field)?.checkVisibility()) document.querySelector(`${group} button`)?.click();
-    const look = (tries = 20) => {
-      const found = document.querySelector(field);
-      if (!found?.checkVisibility()) return tries && setTimeout(look, 50, tries - 1);
-      found.scrollIntoView({block: "center"});
-      found.querySelector("input, textarea, button")?.focus();
-    };
-    look();
-  });
-
-  /* A decimal comma is a point in a field of numbers. */
-  document.addEventListener("beforeinput", event => {
-    const field = event.target;
-    if (!(field instanceof HTMLInputElement) || field.type !== "number") return;
-    const text = event.data ?? event.dataTransfer?.getData("text/plain");
-    if (!text || !/^[^.,]*,[^.,]*$/.test(text)) return;
-    event.preventDefault();
-    document.execCommand("insertText", false, text.replace(",", "."));
-  });
 
   /* The address names the tab, and in the library the item: #train, #library/run/anna. */
   const NAMES = {dataset: "Dataset", convert: "Convert", train: "Train", generate: "Generate",
@@ -192,6 +85,17 @@
     const tab = event.target.closest?.("#tabs [role=tab][data-tab-id], #tabs .overflow-dropdown button");
     const named = Object.keys(NAMES).find(id => id === tab?.dataset.tabId || NAMES[id] === tab?.textContent.trim());
     if (named) told(named);
+  });
+  /* Arrow keys go from tab to tab, around the ends. */
+  document.addEventListener("keydown", event => {
+    const here = event.target.closest?.("#tabs [role=tab][data-tab-id]");
+    const way = {ArrowRight: 1, ArrowLeft: -1}[event.key];
+    if (!here || !(way || ["Home", "End"].includes(event.key))) return;
+    const all = [...document.querySelectorAll("#tabs [role=tab][data-tab-id]")].filter(each => each.checkVisibility());
+    const place = way ? (all.indexOf(here) + way + all.length) % all.length : event.key === "Home" ? 0 : all.length - 1;
+    event.preventDefault();
+    all[place].focus();
+    all[place].click();
   });
   document.addEventListener("click", event => {
     const item = event.target.closest?.("#library-grid [data-item]");
@@ -239,18 +143,15 @@
     if (line && !event.target.closest("a, button")) line.querySelector("a.dg-job")?.click();
   });
   /* Nothing jumps as the page opens: what stands below the head is hidden until the first answers have come, and
-     nothing has changed for a moment; three seconds after the status line at the latest. */
-  const STILL_MS = 120, LATEST_MS = 3000;
+     nothing has changed for a moment; eight seconds after the status line at the latest, as on a busy machine. */
+  const STILL_MS = 120, LATEST_MS = 8000;
   const settled = () => {
     if (!document.querySelector("#title h1") || !document.querySelector("#status-line .dg-dot")) return false;
     const tab = shownTab(), kind = tab === "dataset" ? "crop" : tab;
     if (!tab) return false;
     if (tab === "library") return document.querySelector("#library-grid :is(.dg-items, .dg-idle)");
     const newest = document.querySelector(`#newest-${kind} :is(input, textarea)`)?.value;
-    const card = newest && document.querySelector(`#${tab}-progress [data-job]`);
-    /* Gradio fetches the script of a plot when the first one is shown. */
-    const plotted = tab !== "train" || !card?.matches(".dg-done") || document.querySelector("#train-loss");
-    return newest === "none" || (card && plotted);
+    return newest === "none" || (newest && document.querySelector(`#${tab}-progress [data-job]`));
   };
   const open = () => {
     const root = document.documentElement, news = new MutationObserver(() => still());
@@ -268,7 +169,7 @@
     };
     root.classList.add("dg-opening");
     news.observe(document, {childList: true, subtree: true});
-    setTimeout(show, 10 * LATEST_MS);
+    setTimeout(show, 4 * LATEST_MS);
   };
   open();
   const begin = () => {

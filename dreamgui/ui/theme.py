@@ -32,13 +32,13 @@ FONTS = (
     "sans-serif",
 )
 MONO_FONTS = ("ui-monospace", "SF Mono", "Menlo", "Consolas", "Liberation Mono", "monospace")
-_CSS, _SCRIPT = (Path(__file__).with_name(name) for name in ("style.css", "page.js"))
+_CSS, *_SCRIPTS = (Path(__file__).with_name(name) for name in ("style.css", "fields.js", "page.js"))
 
 
 def head() -> str:
-    """Return styles and script for the page's head."""
-    style, script = (path.read_text(encoding="utf-8") for path in (_CSS, _SCRIPT))
-    return f"<style>{style}</style><script>{script}</script>"
+    """Return styles and scripts for the page's head."""
+    scripts = "".join(f"<script>{path.read_text(encoding='utf-8')}</script>" for path in _SCRIPTS)
+    return f"<style>{_CSS.read_text(encoding='utf-8')}</style>{scripts}"
 
 
 def theme() -> Base:

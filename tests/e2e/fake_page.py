@@ -54,14 +54,17 @@ def fake_page(root: Path, step_seconds: float = 0.01, base: bool = True) -> Iter
 
 
 @contextmanager
-def opened(browser: Browser, url: str, size: str = "desktop", dark: bool = False) -> Iterator[Page]:
-    """Open the page at a size; its errors fail the test."""
+def opened(
+    browser: Browser, url: str, size: str = "desktop", dark: bool = False, script: str = ""
+) -> Iterator[Page]:
+    """Open the page at a size, after a script of ours; its errors fail the test."""
     width, height = SIZES[size]
     context = browser.new_context(
         viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
     )
     page = context.new_page()
     page.set_default_timeout(90_000)
+    page.add_init_script(script)
     faults: list[str] = []
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.goto(url)

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from dreamgui.config import CompareJob, TrainJob
-from tests.e2e.fake_page import fake_page, opened
+from tests.e2e.fake_page import SIZES, fake_page, opened
 
 TABS = ("dataset", "convert", "train", "generate", "compare", "library", "control")
 FINGER_PX = 44
@@ -73,3 +73,30 @@ def test_a_finger_hits_every_button_of_a_phone(browser: Browser, url: str) -> No
             show(page, tab)
             small[tab] = page.evaluate(TOO_SMALL, FINGER_PX)
         assert small == {tab: [] for tab in TABS}
+
+
+def test_arrow_keys_go_from_tab_to_tab(browser: Browser, url: str) -> None:
+    with opened(browser, url) as page:
+        expect(page.locator("html.dg-opening")).to_have_count(0)
+        page.locator("#tab-dataset-button").focus()
+        for key, tab in (("ArrowRight", "convert"), ("End", "control"), ("ArrowRight", "dataset")):
+            page.keyboard.press(key)
+            expect(page.locator(f"#tab-{tab}")).to_be_visible()
+            expect(page.locator(f"#tab-{tab}-button")).to_be_focused()
+        page.keyboard.press("ArrowLeft")
+        expect(page.locator("#tab-control")).to_be_visible()
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_console_tells_of_no_error(browser: Browser, url: str, size: str) -> None:
+    width, height = SIZES[size]
+    context = browser.new_context(viewport={"width": width, "height": height})
+    page = context.new_page()
+    told: list[str] = []
+    page.on("console", lambda message: told.append(message.text) if message.type == "error" else None)
+    page.goto(url)
+    expect(page.locator("html.dg-opening")).to_have_count(0)
+    for tab in TABS:
+        show(page, tab)
+    assert told == []
+    context.close()

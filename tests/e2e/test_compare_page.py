@@ -111,3 +111,25 @@ def test_from_a_grid_to_a_kept_model(page: Page, served: tuple[str, Services], t
     open_group(page, "compare-group-report")
     page.locator("#compare-from- textarea, #compare-from- input").first.fill(report)
     assert compared(page, services, 6).from_ == Path(report)
+
+
+def test_a_cell_is_enlarged_and_the_focus_comes_back(browser: Browser, served: tuple[str, Services]) -> None:
+    url, services = served
+    services.jobs.submit(CompareJob(models=("portraits", "anna"), prompts=("a", "b"))).wait()
+    for size, dark in (("desktop", False), ("phone", True)):
+        with opened(browser, f"{url}#compare", size, dark) as page:
+            cell = page.locator("#compare-grid [data-cell='1']")
+            cell.click()
+            picture = page.locator("#compare-enlarged dialog[open] img")
+            expect(picture).to_be_visible()
+            page.wait_for_function("image => image.naturalWidth === 128", arg=picture.element_handle())
+            assert picture.evaluate("image => image.width") > cell.evaluate("button => button.clientWidth")
+            page.keyboard.press("Escape")
+            expect(picture).to_be_hidden()
+            expect(cell).to_be_focused()
+            page.locator("#compare-grid [data-cell='2']").press("Enter")
+            expect(page.locator("#compare-enlarged dialog[open]")).to_contain_text("anna, seed 0: a")
+            page.locator("#compare-enlarged button").click()
+            expect(picture).to_be_hidden()
+            page.locator("#compare-next").click()
+            expect(page.locator("#generate-model input")).to_have_value("anna")

@@ -16,10 +16,12 @@ from tests.e2e.fake_page import SIZES, fake_page
 LARGEST_SHIFT = 0.05
 CARD = {
     "dataset": "#dataset-progress .dg-idle",
-    "train": "#train-progress [data-job]",
+    "train": "#train-likeness .mark-line path",
     "library": "[data-item='run/anna']",
 }
 """What a tab shows last as it opens."""
+BUSY = 4
+"""A browser that computes so many times as long, as beside a training: pieces of the page come late then."""
 WATCH_SHIFTS = """globalThis.shifts = [];
 const told = node => node?.nodeType === 1 ? node.id || node.closest("[id]")?.id || node.className : "text";
 const take = list => shifts.push(...list.filter(each => !each.hadRecentInput).map(
@@ -33,25 +35,32 @@ globalThis.allShifts = () => { take(watching.takeRecords()); return shifts; };""
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The page on a workspace with a run."""
     with fake_page(tmp_path_factory.mktemp("steady")) as (url, services):
-        services.jobs.submit(TrainJob(steps=3, sample_every=0, run="anna")).wait()
+        services.jobs.submit(TrainJob(steps=4, sample_every=2, run="anna")).wait()
         yield url
 
 
-# Without a phone's Train: there a finished job's plot, for which Gradio fetches a script of its own, pushes the form.
 @pytest.mark.parametrize(
-    ("size", "tab"),
-    [("desktop", "dataset"), ("desktop", "train"), ("phone", "dataset"), ("phone", "library")],
+    ("size", "tab", "slow"),
+    [
+        ("desktop", "dataset", 1),
+        ("desktop", "train", 1),
+        ("phone", "dataset", 1),
+        ("phone", "train", BUSY),
+        ("phone", "library", BUSY),
+    ],
 )
-def test_nothing_jumps_as_the_page_opens(browser: Browser, url: str, size: str, tab: str) -> None:
+def test_nothing_jumps_as_the_page_opens(browser: Browser, url: str, size: str, tab: str, slow: int) -> None:
     width, height = SIZES[size]
     context = browser.new_context(viewport={"width": width, "height": height})
     page = context.new_page()
+    page.set_default_timeout(90_000)
+    context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": slow})
     page.add_init_script(WATCH_SHIFTS)
     page.goto(f"{url}#{tab}")
     expect(page.locator("#status-line .dg-dot")).to_be_visible()
     expect(page.locator(f"#tab-{tab}")).to_be_visible()
     expect(page.locator("html.dg-opening")).to_have_count(0)
-    expect(page.locator(CARD[tab])).to_be_visible()
+    expect(page.locator(CARD[tab]).first).to_be_visible()
     page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     shifts = page.evaluate("allShifts()")
     context.close()

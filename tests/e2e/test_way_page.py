@@ -14,7 +14,7 @@ from dreamgui.config import CropJob, TrainJob
 from dreamgui.jobs.job import Job
 from dreamgui.services import Services
 from tests.e2e.fake_page import fake_page, opened
-from tests.e2e.opening import open_tab
+from tests.e2e.opening import open_group, open_tab
 
 SLOW_STEP_SECONDS = 0.2
 
@@ -44,10 +44,19 @@ def test_a_finished_dataset_leads_to_train_with_it_chosen(
         assert step_of(page, "convert") == "done"
         page.locator("#dataset-photos input[type=file]").set_input_files(photographs)
         expect(page.locator("#dataset-previews img")).to_have_count(2)
+        # The person is asked for once, and every prompt follows.
+        page.locator("#dataset-person input").fill("man")
+        page.locator("#dataset-token").locator("input, textarea").fill("Anton Ray")
+        prompt = "a photo of Anton Ray man face"
+        expect(page.locator("#dataset-instance-prompt").locator("input, textarea")).to_have_value(prompt)
         page.locator("#dataset-crop").click()
         page.locator("#dataset-next").click()
         expect(page.locator("#train-start")).to_be_visible()
         expect(page.locator("#train-dataset input")).to_have_value("my-photos")
+        open_group(page, "train-group-prompts")
+        for field, followed in (("instance", prompt), ("class", "a photo of man face")):
+            box = page.locator(f"#train-{field}-prompt").locator("input, textarea")
+            expect(box).to_have_value(followed)
         address(page, "train")
         expect(page.locator("#tab-train-button")).to_have_attribute("data-step", "next")
         assert step_of(page, "dataset") == "done"

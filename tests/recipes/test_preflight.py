@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from dreamgui.config import PreflightJob
+from dreamgui.data.dataset.dataset import Dataset
 from dreamgui.errors import NotEnoughDisk, NotEnoughMemory, NotEnoughPhotos, UnknownName
 from dreamgui.events import Note, Score
 from dreamgui.models.manager import Models
@@ -88,3 +89,12 @@ def test_captions_that_another_program_changed_are_told(workspace: Workspace) ->
     told = preflight(job(), workspace, Models(workspace, torch.device("cpu")))
     first = next(event for event in told if isinstance(event, Note))
     assert text.name in first.text and "another program" in first.text
+
+
+def test_what_decides_the_result_is_said_before_that_it_fits(workspace: Workspace) -> None:
+    models = Models(workspace, torch.device("cpu"))
+    dataset = Dataset.load(workspace.find("datasets", "anna"))
+    dataset._change("a stranger", [dataset.entries[0].file], lambda entry: {"agreement": 0.0})
+    notes = [event.text for event in preflight(job(), workspace, models) if isinstance(event, Note)]
+    assert "1 crop may show someone else: 0.png." in notes[0]
+    assert any("It fits." in text for text in notes[1:])

@@ -11,9 +11,11 @@ from safetensors.torch import load_file
 from dreamgui.config import SweepJob, TrainJob
 from dreamgui.errors import BadInput, NotEnoughMemory, OutOfRange, StopRequested, UnknownName
 from dreamgui.events import Begun, Event, Loss, Note, Saved, Score
+from dreamgui.models.catalog.cards import write_model
 from dreamgui.models.manager import Models
 from dreamgui.recipes import sweep as module
 from dreamgui.recipes.sweep import plan, sweep
+from dreamgui.training.settings import advised_sweep
 from dreamgui.training.sweep_queue import SweepQueue
 from dreamgui.ui.parts.form import make_config
 from dreamgui.workspace import Workspace, read_json
@@ -66,6 +68,20 @@ def test_the_grid_varies_rank_and_rate_apart() -> None:
     assert len({point.run for point in points}) == 5
     split = plan(job(with_unet=True, processes=2, shard=True), "grid")
     assert [point.method for point in split if point.shard] == ["unet"]
+
+
+def test_what_was_not_given_is_as_the_base_model_recommends(workspace: Workspace, models: Models) -> None:
+    folder = workspace.place("models", "tiny")
+    advice = {"lora": {"learning_rate": 4e-3, "steps": 2}, "unet": {"learning_rate": 4e-4}}
+    write_model(folder, models.catalog.card("tiny").model_copy(update={"recommended": advice}))
+    wanted = SweepJob(model="tiny", dataset="anna", sample_every=0, prior_preservation=False, ranks=(2,), with_unet=True, prompts=("a",), report="grid")  # fmt: skip
+    events = list(sweep(wanted, workspace, models))
+    runs = {card.name: (card.learning_rate, card.steps) for card in models.catalog.runs()}
+    assert runs == {"grid-r2-lr0.004": (4e-3, 2), "grid-unet": (4e-4, 2)}
+    [said] = [event.text for event in events if isinstance(event, Note) and "recommends" in event.text]
+    assert "learning_rates 0.004" in said and "steps 2" in said
+    given = advised_sweep(job(), models.catalog.card("tiny"))[0]
+    assert (given.learning_rates, given.steps) == ((1e-3, 1e-2), 3)
 
 
 def test_a_text_box_holds_numbers() -> None:

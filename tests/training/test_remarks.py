@@ -1,12 +1,16 @@
-"""What is said of a training that learns nothing."""
+"""What is said of a training that learns nothing, or somebody else."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 
 from dreamgui.config import TrainJob
 from dreamgui.events import Loss
-from dreamgui.training.remarks import after_training, before_training
+from dreamgui.training.remarks import about_dataset, after_training, before_training
+from dreamgui.workspace import Workspace
+from tests.diffusion.made import INSTANCE_PROMPT, make_dataset
 
 
 def losses(count: int, instance: float) -> list[Loss]:
@@ -33,3 +37,22 @@ def test_a_loss_that_does_not_move_is_said() -> None:
 )
 def test_a_rate_is_measured_by_the_methods_usual_one(settings: dict[str, object], said: bool) -> None:
     assert bool(list(before_training(TrainJob.model_validate(settings)))) == said
+
+
+def test_crops_of_somebody_else_of_another_name_and_size_are_said_before(tmp_path: Path) -> None:
+    dataset = make_dataset(Workspace(tmp_path))
+    assert list(about_dataset(dataset, INSTANCE_PROMPT, 64)) == []
+    # Another prompt is read in place of the dataset's own.
+    assert list(about_dataset(dataset, "a photo of sks man face", 64)) == []
+    first, second, third, _ = dataset.entries
+    dataset.set_caption(first.file, "sks man in a garden")
+    dataset._change("a stranger", [second.file, third.file], lambda entry: {"agreement": 0.0})
+    said = [note.text for note in about_dataset(dataset, INSTANCE_PROMPT, 32)]
+    assert "2 crops may show someone else: 1.png, 2.png." in said[0]
+    assert "The captions of 1 crop say man, the instance prompt says woman." in said[1]
+    assert said[2] == "The crops of 64 pixels are reduced to the base model's 32."
+    for file in (first.file, second.file, third.file):
+        dataset.drop(file)
+    assert [note.text for note in about_dataset(dataset, INSTANCE_PROMPT, 128)] == [
+        "The crops of 64 pixels are enlarged to the base model's 128."
+    ]

@@ -16,13 +16,15 @@ from dreamgui.models.catalog.cards import RunCard
 from dreamgui.models.catalog.catalog import write_run
 from dreamgui.ui.parts.stream import JobView, view_of
 from dreamgui.ui.results.grid import grid, models_of, prompts_of
+from dreamgui.ui.tabs.compare.enlarged import enlarged
 from dreamgui.ui.tabs.compare.figures import figures_html
 from dreamgui.ui.tabs.compare.keep import keepable
 from dreamgui.ui.tabs.compare.presets import preset_values
 from dreamgui.ui.tabs.compare.slider import Slider
+from dreamgui.ui.tabs.compare.tab import best
 from dreamgui.ui.tabs.compare.two_reports import TwoReports
 from dreamgui.ui.tabs.compare.vote import BlindVote
-from tests.ui.fakes import fake_services
+from tests.ui.fakes import add_base, fake_services
 
 
 @pytest.mark.parametrize(
@@ -154,3 +156,27 @@ def test_the_slider_shows_the_pictures_of_a_seed(tmp_path: Path) -> None:
     assert first[0].tobytes() != second[0].tobytes() and slider._slide("one", "two", "a", 3) is None
     shown = slider.show(view_of(job))
     assert shown[slider._seed]["visible"] and shown[slider._seed]["maximum"] == 2
+
+
+def test_a_cell_is_enlarged_by_the_number_that_the_grid_gives_it(tmp_path: Path) -> None:
+    services = fake_services(tmp_path)
+    job = services.jobs.submit(CompareJob(models=("a", "b"), prompts=("<b>x</b>", "y")))
+    job.wait()
+    view = view_of(job)
+    assert all(f'data-cell="{number}"' in grid(view)["html"] for number in range(4))
+    shown = enlarged(view.all(Cell), "2")
+    assert "b, seed 0: &lt;b&gt;x&lt;/b&gt;. Likeness 0.45." in shown["html"] and len(shown["files"]) == 1
+    assert enlarged(view.all(Cell), "4") == enlarged(view.all(Cell), "-1") == {"html": "", "files": []}
+
+
+def test_the_way_on_is_the_best_run_not_the_base(tmp_path: Path) -> None:
+    services = fake_services(tmp_path)
+    add_base(services.workspace)
+    for name in ("anna", "berta"):
+        card = RunCard(name=name, kind="lora", base="portraits", learning_rate=1e-4, steps=1, finished=True)
+        write_run(services.workspace.place("runs", name), card)
+    scores = {"portraits": 0.9, "anna": 0.5, "berta": 0.7, "berta, strength 0.5": 0.8}
+    view = JobView()
+    view.take([Score(name, {"likeness": value}) for name, value in scores.items()])
+    assert best(services, view) == "berta"
+    assert best(services, JobView()) == ""

@@ -24,6 +24,7 @@ from dreamgui.config import (
     JobConfig,
     MergeJob,
     ResizeJob,
+    SweepJob,
     TrainJob,
 )
 from dreamgui.errors import OutOfRange
@@ -35,6 +36,7 @@ from dreamgui.ui.build import create_ui
 from dreamgui.ui.parts.fault_line import fault_lines, still_said
 from dreamgui.ui.parts.form import Form
 from dreamgui.ui.parts.widgets import extra
+from dreamgui.ui.results.best import best_of
 from dreamgui.ui.tabs.train import filling, tab
 from dreamgui.ui.tabs.train import resume as train_resume
 from dreamgui.ui.tabs.train.memory_line import MemoryLine
@@ -302,9 +304,17 @@ def test_what_can_be_resumed_is_offered_with_its_checkpoints(services: Services)
     with gr.Blocks():
         resume = train_resume.Resume(services)
     with FileLock(workspace.place("runs", "running") / LOCK):
-        row, run, step = resume.show().values()
+        row, run, step, until = resume.show().values()
     assert row["visible"] and run["choices"] == ["stopped"] and run["value"] == "stopped"
     assert step["choices"] == [100, 200] and step["value"] == 200
+    assert until["value"] == 800
+    assert resume._end("stopped", 800) == 1600
+    given = {"run": "stopped", "resume": True, "resume_from": 200}
+    for until, changes in ((1600, {"steps": 1600}), (800, {})):
+        resumed = resume._config("stopped", 200, until).model_dump(exclude_unset=True)
+        assert {
+            name: resumed[name] for name in resumed if name not in ("processes", "shard")
+        } == given | changes
 
 
 def test_gpus_are_counted_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -388,3 +398,26 @@ def test_the_page_is_built_without_torch() -> None:
     code = "import sys, dreamgui.ui.build; print(sorted({'torch', 'diffusers', 'compel'} & set(sys.modules)))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout.strip() == "[]"
+
+
+def test_a_switched_base_leaves_typed_class_images_and_rates_alone(services: Services) -> None:
+    with gr.Blocks():
+        form = Form(SweepJob, services, "sweep")
+        form.show("ranks")
+        form.show("learning_rates")
+        form.show("unet_learning_rate")
+    old, new = (
+        {"learning_rates": (1e-3,), "unet_learning_rate": 5e-5},
+        {"learning_rates": (4e-3,), "unet_learning_rate": 4e-4},
+    )
+    assert filling.untouched(form, old, new, ["4\n8\n16", "0.001", 5e-5]) == new
+    assert filling.untouched(form, old, new, ["4\n8\n16", "0.002", 5e-5]) == {"unet_learning_rate": 4e-4}
+    assert filling.untouched(form, {}, new, ["4\n8\n16", "0.0001", ""]) == new
+
+
+def test_the_best_is_the_most_alike_then_the_lowest_loss() -> None:
+    figures: dict[str, dict[str, float | None]] = {
+        "low": {"likeness": 0.2}, "high": {"likeness": 0.6}, "lost": {"likeness": None, "validation": 0.1},
+        "worse": {"validation": 0.2}, "nothing": {},
+    }  # fmt: skip
+    assert best_of(figures) == ["high", "low", "lost", "worse", "nothing"]

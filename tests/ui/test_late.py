@@ -19,7 +19,8 @@ PROPERTIES_ONLY = {
 FOLLOW_A_JOB = {
     "dataset-chosen": "a job's dataset is opened as its crops come",
     **dict.fromkeys(
-        ("train-resume-run", "train-resume-step"), "which runs can be resumed changes with a job"
+        ("train-resume-run", "train-resume-step", "train-resume-until"),
+        "which runs can be resumed changes with a job",
     ),
     "generate-model": "a LoRA that was just added is chosen",
     **dict.fromkeys(

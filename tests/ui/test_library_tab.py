@@ -64,6 +64,7 @@ def test_a_finished_run_is_shown_whole(chosen: tab.Chosen) -> None:
     assert "anna-1" in shown["library-details"] and "portraits" in shown["library-details"]
     assert shown["library-loss"]["visible"] and shown["library-loss"]["x_lim"] == [0, 20]
     assert len(shown["library-loss"]["value"]) == 40
+    assert shown["library-likeness"]["visible"] and len(shown["library-likeness"]["value"]) == 3
     assert len(shown["library-pictures"]["value"]) == 3 * len(TrainJob.model_fields["sample_prompts"].default)
     assert "<dt>rank</dt><dd>3</dd>" in shown["library-settings"]
     assert "Saved the run anna-1." in shown["library-settings"]

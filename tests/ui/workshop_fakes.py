@@ -121,7 +121,10 @@ def workshop_recipes(
                     queue.mark(run, "waiting")
                     raise
             queue.mark(run, "done")
-            yield Score(run, {"loss": 0.08, "seconds": 1.0})
+            (folder / "images").mkdir(exist_ok=True)
+            for number in range(len(job.prompts)):
+                picture(run[-8:], 50 * number).save(folder / "images" / f"{run}-{number}.png")
+            yield Score(run, {"loss": 0.08, "seconds": 1.0, "likeness": 0.1 * len(queue.points())})
         (folder / "README.md").write_text("A sweep.")
         yield Saved("report", name, folder)
 

@@ -65,6 +65,11 @@ class ModelCard(Card):
         """Recommended settings of a training with this method ("unet", "lora") and of its class images."""
         return {**self.recommended.get("class_images", {}), **self.recommended.get(method, {})}
 
+    def sweep_rates(self) -> dict[str, Any]:
+        """Recommended learning rates by the fields of a sweep, without those that the card doesn't tell."""
+        lora, unet = (self.advice(method).get("learning_rate") for method in ("lora", "unet"))
+        return ({"learning_rates": (lora,)} if lora else {}) | ({"unet_learning_rate": unet} if unet else {})
+
 
 class RunCard(Card):
     """``runs/NAME/run.json``. ``rank`` and ``alpha`` are None for a full UNet. ``loss`` is the last steps'

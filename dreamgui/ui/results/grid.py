@@ -28,10 +28,10 @@ def grid(view: JobView) -> dict[str, Any]:
     if view.job is None or not isinstance(view.job.config, CompareJob):
         return {"html": "", "files": []}
     job, prompts = view.job.config, prompts_of(view)
-    cells: dict[tuple[str, str, int], Cell] = {}
+    cells: dict[tuple[str, str, int], tuple[int, Cell]] = {}
     start = next((cell.seed for cell in view.all(Cell)), job.seed)
-    for cell in view.all(Cell):
-        cells[cell.model, cell.prompt, cell.seed - start] = cell
+    for number, cell in enumerate(view.all(Cell)):
+        cells[cell.model, cell.prompt, cell.seed - start] = number, cell
     scores = {score.model: score.values for score in view.all(Score)}
     files: list[dict[str, Any]] = []
     rows = []
@@ -59,14 +59,18 @@ def _model_head(model: str, figures: dict[str, float | None]) -> str:
     return f'<th scope="row"><span class="dg-name">{escape(model)}</span>{bar}</th>'
 
 
-def _cell(cell: Cell | None, files: list[dict[str, Any]]) -> str:
+def _cell(numbered: tuple[int, Cell] | None, files: list[dict[str, Any]]) -> str:
+    """Return a cell: a button that is numbered as its picture is among the view's, for its enlarged picture."""
+    number, cell = numbered or (0, None)
     if cell is None or not isinstance(cell.image, Path) or not cell.image.is_file():
         return '<td><div class="dg-empty"></div></td>'
     files.append(file_data(cell.image, THUMB_PX))
     alt = escape(f"{cell.model}: {cell.prompt}")
     likeness = cell.scores.get("likeness")
     note = f"<span>{likeness:.2f}</span>" if likeness is not None else ""
-    return f'<td><figure><img data-file="{len(files) - 1}" alt="{alt}" title="{alt}">{note}</figure></td>'
+    picture = f'<img data-file="{len(files) - 1}" alt="{alt}">{note}'
+    button = f'<button type="button" data-cell="{number}" title="Enlarge: {alt}">{picture}</button>'
+    return f"<td><figure>{button}</figure></td>"
 
 
 def models_of(view: JobView) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Settings that the visitor's browser keeps, so that they are there again when the page is opened again.
 
-The browser keeps what differs from the recommended values (``page.js``), and nothing of it here. Without kept
+The browser keeps what differs from the recommended values (``fields.js``), and nothing of it here. Without kept
 settings a form gets those of its running job.
 """
 

@@ -24,13 +24,16 @@ class NextStep:
         elem_id: str,
         what: str,
         detour: Callable[[], tuple[str, str] | None] = lambda: None,
+        result: Callable[[JobView], str] | None = None,
     ) -> None:
         """Place the button for results of the kind ``what`` ("dataset", "model").
 
         Args:
             detour: gives label and tab of something that is missing for the next step; None where nothing is.
+            result: gives the name of a job's result, "" without one; that of the result saved last unless given.
         """
-        self._what, self._label, self._detour = what, label, detour
+        self._label, self._detour = label, detour
+        self._result = result or (lambda view: _saved_last(view, what))
         self._name = gr.State("")
         self._button = gr.Button(
             label, size="sm", variant="primary", visible=False, elem_id=elem_id, min_width=160
@@ -42,12 +45,10 @@ class NextStep:
         return [self._name, self._button]
 
     def show(self, view: JobView) -> Updates:
-        """Show the button for the result that was saved last. Hide it without one."""
-        found = [item.name for item in view.all(Saved) if item.what == self._what]
-        there = bool(found) and isinstance(view.ending, Done)
+        """Show the button for the job's result. Hide it without one."""
+        name = self._result(view) if isinstance(view.ending, Done) else ""
         label = (self._detour() or (self._label, ""))[0]
-        button = gr.update(visible=there, value=label)
-        return {self._name: found[-1] if there else "", self._button: button}
+        return {self._name: name, self._button: gr.update(visible=bool(name), value=label)}
 
     def leads(self, connect: Callable[[Callable[..., Any]], None]) -> None:
         """Hand the event of the button's press to whoever fills in the next tab."""
@@ -69,3 +70,8 @@ class NextStep:
             [chooser],
         )
         self._button.click(lambda: gr.Tabs(selected=(self._detour() or ("", tab))[1]), None, tabs, **QUIET)
+
+
+def _saved_last(view: JobView, what: str) -> str:
+    found = [item.name for item in view.all(Saved) if item.what == what]
+    return found[-1] if found else ""

@@ -20,18 +20,20 @@ def leads_to_compare(
     """Let an event, as a button's click, choose a run, its base and its dataset in Compare's form, and open the tab.
 
     Args:
-        run: holds the run's name, or the library's key of it, as run/anna.
+        run: holds the run's name, or the library's key of it, as run/anna, or the names of several runs.
     """
 
-    def go(name: str) -> list[Any]:
-        return form.prefill(as_ui_error(lambda: side_by_side(services, (name or "").rpartition("/")[2])))
+    def go(held: str | list[str]) -> list[Any]:
+        names = held if isinstance(held, list) else [(held or "").rpartition("/")[2]]
+        return form.prefill(as_ui_error(lambda: side_by_side(services, *names)))
 
     answers(event, go, [run], form.inputs)
     event(lambda: gr.Tabs(selected="compare"), None, tabs, **QUIET)
 
 
-def side_by_side(services: Services, name: str) -> dict[str, Any]:
-    """Return fields of a comparison: a run beside its base, with its dataset if that is there, or a base alone.
+def side_by_side(services: Services, name: str, *others: str) -> dict[str, Any]:
+    """Return fields of a comparison: runs beside the first one's base, with its dataset if that is there, or a base
+    alone.
 
     Raises:
         UnknownName: there is no such model.
@@ -39,7 +41,7 @@ def side_by_side(services: Services, name: str) -> dict[str, Any]:
     if name in services.catalog.bases():
         return {"models": [name]}
     card = services.catalog.run(name.rpartition("@")[0] or name)
-    settings: dict[str, Any] = {"models": [card.base, name]}
+    settings: dict[str, Any] = {"models": [card.base, name, *others]}
     if card.dataset in services.workspace.names("datasets"):
         settings["dataset"] = card.dataset
     return settings

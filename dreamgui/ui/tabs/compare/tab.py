@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import gradio as gr
 
 from dreamgui.config import CompareJob
@@ -12,25 +10,28 @@ from dreamgui.services import Services
 from dreamgui.ui.parts.form import Form
 from dreamgui.ui.parts.overview import Overview
 from dreamgui.ui.parts.panel import RunPanel
-from dreamgui.ui.parts.pictures import zipped
-from dreamgui.ui.parts.stream import JobView
+from dreamgui.ui.parts.stream import JobView, view_of
 from dreamgui.ui.parts.watch import Updates, Watch
+from dreamgui.ui.results.best import best_of
 from dreamgui.ui.results.grid import TEMPLATE, grid
+from dreamgui.ui.results.report_data import download_update
+from dreamgui.ui.tabs.compare.enlarged import PRESS, Enlarged
 from dreamgui.ui.tabs.compare.figures import figures_html
 from dreamgui.ui.tabs.compare.keep import Keep
 from dreamgui.ui.tabs.compare.presets import presets
 from dreamgui.ui.tabs.compare.slider import Slider
 from dreamgui.ui.tabs.compare.two_reports import TwoReports
 from dreamgui.ui.tabs.followed_run import follow_run
+from dreamgui.ui.tabs.next_step import NextStep
 
 OF_THE_SERVER = ("recogniser", "clip")
 """Fields that name a place of the machine; strangers aren't asked for one."""
 IDLE = "Choose a base model and its trained runs, then press Compare."
-ADVICE = "Download the report, or go to ControlNet."
+ADVICE = "The report is in the Library."
 
 
-def create_compare_tab(services: Services, watch: Watch, local: bool = True) -> Form:
-    """Create the tab and return its form, whose choices are refreshed later."""
+def create_compare_tab(services: Services, watch: Watch, local: bool = True) -> tuple[Form, NextStep]:
+    """Create the tab and return its form, whose choices are refreshed later, and its way on."""
     form = Form(CompareJob, services, "compare")
     panel = RunPanel(services, "compare", "compare", IDLE, ADVICE)
     with gr.Row(elem_classes="dg-columns"):
@@ -48,7 +49,14 @@ def create_compare_tab(services: Services, watch: Watch, local: bool = True) -> 
             form.groups(skip=("preset", *(() if local else OF_THE_SERVER)), count=False)
         with gr.Column(scale=3, min_width=320):
             panel.place_progress()
-            table = gr.HTML(None, html_template=TEMPLATE, elem_id="compare-grid", js_on_load=None)
+            onward = NextStep(
+                "Next: generate with the best",
+                "compare-next",
+                "report",
+                result=lambda view: best(services, view),
+            )
+            table = gr.HTML(None, html_template=TEMPLATE, elem_id="compare-grid", js_on_load=PRESS)
+            Enlarged(table, lambda: view_of(services.jobs.current("compare")))
             slider = Slider(services)
             figures = gr.HTML("", elem_id="compare-figures")
             keep = Keep(services, form, watch)
@@ -67,20 +75,23 @@ def create_compare_tab(services: Services, watch: Watch, local: bool = True) -> 
         if view.news(Score) or view.new:
             updates[figures] = figures_html(view)
         if view.new or view.ending:
-            updates |= slider.show(view) | keep.show(view)
+            updates |= slider.show(view) | keep.show(view) | onward.show(view)
         if view.news(Saved):
-            updates[download] = download_update(services, view)
+            updates[download] = download_update(services.workspace, view)
         return updates
 
     watch.attach(
-        "compare", render, [*panel.outputs, table, figures, *slider.outputs, *keep.outputs, download]
+        "compare",
+        render,
+        [*panel.outputs, *onward.outputs, table, figures, *slider.outputs, *keep.outputs, download],
     )
-    return form
+    return form, onward
 
 
-def download_update(services: Services, view: JobView) -> Any:
-    """Return an update of the download button: the saved report as a zip file, hidden without one."""
-    report = next((saved.name for saved in view.all(Saved) if saved.what == "report"), "")
-    if report not in services.workspace.names("reports"):
-        return gr.update(visible=False)
-    return gr.update(visible=True, value=zipped(services.workspace.find("reports", report)))
+def best(services: Services, view: JobView) -> str:
+    """Return the run of a comparison with the highest likeness, "" where none was measured or it is no model here."""
+    figures = {
+        score.model: score.values for score in view.all(Score) if score.values.get("likeness") is not None
+    }
+    known = set(services.catalog.all_names()) - set(services.catalog.bases()) if figures else set()
+    return next((name for name in best_of(figures) if name in known), "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -18,7 +19,7 @@ from dreamgui.ui.parts.stream import JobView
 from dreamgui.ui.parts.toasts import warn
 from dreamgui.ui.parts.watch import Updates, Watch
 from dreamgui.ui.results.grid import TEMPLATE
-from dreamgui.ui.tabs.compare.tab import download_update
+from dreamgui.ui.results.report_data import download_update
 from dreamgui.ui.tabs.control.pose import PoseEditor
 from dreamgui.ui.tabs.control.results import control_results, strength_grid
 from dreamgui.ui.tabs.dataset.tab import demo_photographs
@@ -29,6 +30,15 @@ IDLE = "Add a control image. Its edges or its pose guide the generated pictures.
 
 BY_PATH = ("control_model", "second_model")
 """Fields that may name a file of this machine: only its own user sees them."""
+
+
+WHOLE_FIGURE = "IMG_0423.jpg"
+"""The demo's photograph of a whole figure: edges and pose are both found in it."""
+
+
+def demo_figure() -> str:
+    """Copy the demo's photograph of a whole figure to gradio's uploads and return its path."""
+    return next(path for path in demo_photographs() if Path(path).name == WHOLE_FIGURE)
 
 
 def create_control_tab(services: Services, watch: Watch, local: bool) -> Form:
@@ -113,7 +123,7 @@ def create_control_tab(services: Services, watch: Watch, local: bool) -> Form:
     models = form["models"]
     assert isinstance(models, gr.CheckboxGroup)
     models.change(map_if_missing, [*form.inputs, control_map], control_map, preprocess=False, **QUIET)
-    demo.click(lambda: demo_photographs()[0], None, image, **QUIET)
+    demo.click(demo_figure, None, image, **QUIET)
 
     def render(view: JobView) -> Updates:
         updates = panel.updates(view)
@@ -122,7 +132,7 @@ def create_control_tab(services: Services, watch: Watch, local: bool) -> Form:
             updates[gallery] = gr.update(value=pictures, visible=bool(pictures))
             updates[table] = strength_grid(view)
         if view.news(Saved):
-            updates[download] = download_update(services, view)
+            updates[download] = download_update(services.workspace, view)
         return updates
 
     watch.attach("control", render, [*panel.outputs, gallery, table, download])

@@ -23,6 +23,7 @@ from dreamgui.ui.parts.stream import JobView
 from dreamgui.ui.parts.watch import Updates, Watch
 from dreamgui.ui.parts.widgets import extra
 from dreamgui.ui.results.grid import TEMPLATE
+from dreamgui.ui.tabs.dataset.person import place_person
 from dreamgui.ui.tabs.dataset.previews import previews
 from dreamgui.ui.tabs.dataset.review import Review
 from dreamgui.ui.tabs.next_step import NextStep
@@ -68,7 +69,7 @@ def create_dataset_tab(services: Services, watch: Watch, local: bool) -> NextSte
             with gr.Row():
                 form.show("dataset", max_length=80, min_width=150)
                 form.own("size_px", size_chooser(services))
-            form.show("instance_prompt")
+            place_person(form)
             panel.place_buttons("Crop faces", start_id="dataset-crop")
             form.groups()
         with gr.Column(scale=3, min_width=320):

@@ -10,7 +10,7 @@ import gradio as gr
 
 from dreamgui.data.dataset.entry import Sheet
 from dreamgui.errors import DreamError
-from dreamgui.events import Loss, Progress
+from dreamgui.events import Loss, Progress, SampleLikeness
 from dreamgui.library.history import run_events
 from dreamgui.library.item import Item
 from dreamgui.library.reading import read_json_file
@@ -20,7 +20,7 @@ from dreamgui.services import Services
 from dreamgui.ui.parts.pictures import THUMB_PX, as_it_is, gallery
 from dreamgui.ui.parts.stream import JobView
 from dreamgui.ui.parts.watch import Updates
-from dreamgui.ui.results.curve import curve_of, loss_plot
+from dreamgui.ui.results.curve import curve_of, likeness_of, likeness_plot, loss_plot
 from dreamgui.ui.tabs.library.markup import details, log_tail, report_page, settings_list
 from dreamgui.ui.tabs.train.tab import sample_update
 
@@ -36,6 +36,7 @@ class Details:
         self._services = services
         self._facts = gr.HTML(elem_id="library-details")
         self._curve = loss_plot("library-loss")
+        self._likeness = likeness_plot("library-likeness")
         self._pictures = gr.Gallery(
             show_label=False,
             elem_id="library-pictures",
@@ -51,12 +52,13 @@ class Details:
     @property
     def outputs(self) -> list[Any]:
         """Components that :meth:`show` changes."""
-        return [self._facts, self._curve, self._pictures, self._more, self._page]
+        return [self._facts, self._curve, self._likeness, self._pictures, self._more, self._page]
 
     def show(self, item: Item) -> Updates:
         """Return updates that show this item."""
         empty: Updates = {
             self._curve: gr.update(visible=False),
+            self._likeness: gr.update(visible=False),
             self._pictures: gr.update(value=[], visible=False),
             self._more: "",
             self._page: "",
@@ -81,6 +83,7 @@ class Details:
         card: RunCard | None = read_json_file(item.folder / RUN_CARD, RunCard).content
         return {
             self._curve: curve_of(view.all(Loss), total),
+            self._likeness: likeness_of(view.all(SampleLikeness), total),
             self._pictures: sample_update(view),
             self._more: settings_list(card.job if card else {}) + log_tail(events),
         }

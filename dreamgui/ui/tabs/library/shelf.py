@@ -44,9 +44,8 @@ class Shelf:
             label="Filter", placeholder="Name, person, prompt, tag or note", elem_id="library-words"
         )
         self.filters: list[Any] = [kind, words]
-        self.grid = gr.HTML(
-            tiles([], EMPTY), html_template=TEMPLATE, elem_id="library-grid", js_on_load=_PRESS
-        )
+        # Empty until the items have come: the page opens once it shows them, or that there are none.
+        self.grid = gr.HTML(None, html_template=TEMPLATE, elem_id="library-grid", js_on_load=_PRESS)
         self._more = gr.Button("Show more", size="sm", visible=False, elem_id="library-more")
         self._count = gr.State(PAGE)
         self._asked = gr.Textbox(visible="hidden", elem_id="library-asked")

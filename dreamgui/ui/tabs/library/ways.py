@@ -21,8 +21,7 @@ from dreamgui.ui.parts.watch import Updates
 from dreamgui.ui.tabs.generate.from_file import settings_of as settings_of_picture
 from dreamgui.ui.tabs.library.reuse import has_settings, settings_of
 from dreamgui.ui.tabs.to_compare import leads_to_compare
-
-_UNFOLD = "() => globalThis.dreamgui?.unfold(['#workshop', '#%s-section'])"
+from dreamgui.ui.tabs.to_workshop import leads_to_workshop
 
 
 class OtherForms(NamedTuple):
@@ -72,27 +71,23 @@ class Ways:
             key: kind and name of the chosen item.
             item: looks an item up by its key.
         """
-        self._lead(self._generate, key, others.generate, ("model",), "generate", others.tabs)
+        self._to_generate(key, others)
         for button, form in ((self._export, others.export), (self._push, others.push)):
-            unfold = _UNFOLD % form.model.kind
-            self._lead(button, key, form, ("model",), "convert", others.tabs).success(
-                None, js=unfold, **QUIET
-            )
+            leads_to_workshop(button.click, key, form, others.tabs)
         leads_to_compare(self._services, self._compare.click, key, others.compare, others.tabs)
         self._of_pictures(key, item, others)
         self._preset.click(lambda key: self._keep(item(key)), key, None, **QUIET)
 
-    def _lead(
-        self, button: gr.Button, key: gr.State, form: Form, names: tuple[str, ...], tab: str, tabs: gr.Tabs
-    ) -> Any:
-        """Let a button choose the item in these fields of a form, and open its tab."""
-
-        def go(key: str) -> list[Any]:
-            name = key.partition("/")[2]
-            return form.prefill(dict.fromkeys(names, name))
-
-        answers(button.click, go, [key], form.inputs)
-        return button.click(lambda: gr.Tabs(selected=tab), None, tabs, **QUIET)
+    def _to_generate(self, key: gr.State, others: OtherForms) -> None:
+        """Let "Generate" choose the item as the model there, and open that tab."""
+        form = others.generate
+        answers(
+            self._generate.click,
+            lambda key: form.prefill({"model": key.partition("/")[2]}),
+            [key],
+            form.inputs,
+        )
+        self._generate.click(lambda: gr.Tabs(selected="generate"), None, others.tabs, **QUIET)
 
     def _of_pictures(self, key: gr.State, item: Callable[[str], Item], others: OtherForms) -> None:
         form = others.generate

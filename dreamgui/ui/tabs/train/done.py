@@ -1,4 +1,4 @@
-"""After a training: its file for other programs, and the ways on to Generate and Compare."""
+"""After a training: its file for other programs, and the ways on to Generate, Compare and the Hub."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from dreamgui.ui.parts.session import QUIET, as_ui_error, owner_of
 from dreamgui.ui.parts.stream import JobView, duration, view_of
 from dreamgui.ui.parts.watch import Updates, Watch
 from dreamgui.ui.tabs.to_compare import leads_to_compare
+from dreamgui.ui.tabs.to_workshop import leads_to_workshop
 from dreamgui.workspace import EXPORTS
 
 LORA_LABEL = "Download LoRA for A1111 / ComfyUI"
@@ -38,7 +39,7 @@ class DoneActions:
 
     Attributes:
         run: the run's name, as text.
-        generate, compare: buttons that the page connects with their tabs.
+        generate, compare, push: buttons that the page connects with their tabs.
     """
 
     def __init__(self, services: Services) -> None:
@@ -56,6 +57,7 @@ class DoneActions:
             )
             self.generate = gr.Button("Next: generate", size="sm", elem_id="train-to-generate", min_width=110)
             self.compare = gr.Button("Next: compare", size="sm", elem_id="train-to-compare", min_width=110)
+            self.push = gr.Button("Push to the Hub", size="sm", elem_id="train-to-push", min_width=110)
         self._prepare.click(self._export, self.run, [self._prepare, self._file], **QUIET)
         self._prepare.click(None, js=_AWAIT, **QUIET)
 
@@ -105,6 +107,10 @@ class DoneActions:
     def goes_to_compare(self, form: Form, tabs: gr.Tabs) -> None:
         """Let "Compare" choose base model, run and its dataset there, and open the tab."""
         leads_to_compare(self._services, self.compare.click, self.run, form, tabs)
+
+    def goes_to_push(self, form: Form, tabs: gr.Tabs) -> None:
+        """Let "Push to the Hub" choose the run in that form, and open it."""
+        leads_to_workshop(self.push.click, self.run, form, tabs)
 
     def _file_of(self, card: RunCard, preparing: bool = False) -> Updates:
         """Offer the run's file where it is written, else the button that writes it."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import gradio as gr
 
-from dreamgui.config import SweepJob, TrainJob
+from dreamgui.config import ClassImagesJob, SweepJob, TrainJob
 from dreamgui.data.dataset.dataset import Dataset
 from dreamgui.diffusion.person_words import class_of
 from dreamgui.services import Services
@@ -42,7 +44,19 @@ def same_value(one: Any, other: Any) -> bool:
     return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
-def prefill(services: Services, kept: Kept, form: Form, class_form: Form, advice: gr.Textbox) -> gr.State:
+def recommended_besides(services: Services, base: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what the model's card recommends for class images generated before, and for a sweep, by field."""
+    if not base:
+        return {"model": None}, {}
+    card = as_ui_error(lambda: services.catalog.card(base))
+    rates = {"learning_rates": SweepJob.model_fields["learning_rates"].default, "unet_learning_rate": None}
+    count = {"class_count": ClassImagesJob.model_fields["class_count"].default}
+    return {"model": base, **count, **card.recommended.get("class_images", {})}, rates | card.sweep_rates()
+
+
+def prefill(
+    services: Services, kept: Kept, form: Form, class_form: Form, sweep_form: Form, advice: gr.Textbox
+) -> gr.State:
     """Fill in the model card's recommendations when a base model or a method is chosen.
 
     Each choice fills in once, though the page asks again when it sets the choice itself. A field that holds another
@@ -51,31 +65,32 @@ def prefill(services: Services, kept: Kept, form: Form, class_form: Form, advice
 
     Args:
         kept: the kept settings.
+        class_form, sweep_form: take the recommendations for their own fields.
         advice: the overview's recommended values.
 
     Returns:
         The choice that was filled in last.
     """
-    fields = [*form.inputs, *class_form.inputs]
+    forms = (form, class_form, sweep_form)
+    fields = [widget for each in forms for widget in each.inputs]
     filled = gr.State(None)
 
-    def filling(method: str, base: str | None, settings: dict[str, Any]) -> list[Any]:
-        card = as_ui_error(lambda: services.catalog.card(base)) if base else None
-        class_advice = card.recommended.get("class_images", {}) if card else {}
-        for_classes = {"model": base, **class_advice} if base else {}
-        return [*form.prefill(settings), *class_form.prefill(for_classes), [method, base]]
+    def advised_on(method: str, base: str | None) -> tuple[dict[str, Any], ...]:
+        return recommended(services, method, base), *recommended_besides(services, base)
+
+    def filling(settings: Sequence[dict[str, Any]]) -> list[Any]:
+        return [update for each, new in zip(forms, settings, strict=True) for update in each.prefill(new)]
 
     def chosen(method: str, base: str | None, before: list[Any] | None, *values: Any) -> list[Any]:
         if before == [method, base]:
             return [gr.skip() for _ in (*fields, filled)]
-        defaults = {name: field.default for name, field in TrainJob.model_fields.items()}
-        old = defaults | (recommended(services, before[0], before[1]) if before else {})
-        now = dict(zip(form.names, values, strict=True))
-        new = recommended(services, method, base)
-        free = {
-            name: value for name, value in new.items() if name in now and same_value(now[name], old[name])
-        }
-        return filling(method, base, free)
+        left = iter(values)
+        old = advised_on(*before) if before else ({}, {}, {})
+        free = [
+            untouched(each, old_advice, new_advice, list(islice(left, len(each.names))))
+            for each, old_advice, new_advice in zip(forms, old, advised_on(method, base), strict=True)
+        ]
+        return [*filling(free), [method, base]]
 
     def opened(text: str | None, method: str, *choices: Any) -> dict[Any, Any]:
         fresh = refreshed(form, choices)
@@ -83,7 +98,8 @@ def prefill(services: Services, kept: Kept, form: Form, class_form: Form, advice
         for name in fresh.keys() & mine.keys():
             fresh[name]["value"] = mine[name]
         method, found = mine.get("method", method), fresh["model"]["value"]
-        answer = filling(method, found, recommended(services, method, found) | mine)
+        training, *others = advised_on(method, found)
+        answer = [*filling([training | mine, *others]), [method, found]]
         told = {advice: advised(method, found), kept.training: kept.told(form)}
         choosers = {form[name]: update for name, update in fresh.items()}
         return dict(zip([*fields, filled], answer, strict=True)) | choosers | told
@@ -97,12 +113,21 @@ def prefill(services: Services, kept: Kept, form: Form, class_form: Form, advice
     method, base = form["method"], form["model"]
     assert isinstance(method, gr.Radio) and isinstance(base, gr.Dropdown)
     for chooser in (method, base):
-        answers(chooser.change, chosen, [method, base, filled, *form.inputs], [*fields, filled])
+        answers(chooser.change, chosen, [method, base, filled, *fields], [*fields, filled])
         chooser.change(advised, [method, base], advice, **QUIET)
     outputs = [*fields, filled, advice, kept.training]
     answers(kept.text.change, opened, [kept.text, method, *form.choosers], outputs)
     method.change(rank_visible, method, form["rank"], **QUIET)
     return filled
+
+
+def untouched(
+    form: Form, old: Mapping[str, Any], new: Mapping[str, Any], values: Sequence[Any]
+) -> dict[str, Any]:
+    """Return the new recommendations for fields that still hold the old one, or without one the field's default."""
+    now = dict(zip(form.names, values, strict=True))
+    usual = {name: form.model.model_fields[name].default for name in now} | dict(old)
+    return {name: value for name, value in new.items() if name in now and same_value(now[name], usual[name])}
 
 
 def follow_prompt(services: Services, form: Form, class_form: Form, sweep_form: Form) -> gr.State:

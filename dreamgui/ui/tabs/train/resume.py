@@ -1,4 +1,4 @@
-"""Row of resumable runs, each from any of its checkpoints."""
+"""Row of resumable runs, each from any of its checkpoints, for more steps too."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from dreamgui.config import JobConfig, TrainJob
-from dreamgui.errors import UnknownName
+from dreamgui.errors import DreamError, UnknownName
 from dreamgui.services import Services, gpu_count
 from dreamgui.training.resumable import kept_steps, resumable
 from dreamgui.ui.parts.form import make_config
@@ -23,14 +23,16 @@ class Resume:
         with gr.Row(visible=False, elem_id="train-resume-row", elem_classes="dg-buttons") as self._row:
             self._run = gr.Dropdown(label="Run to resume", elem_id="train-resume-run", scale=3, min_width=140)
             self._step = gr.Dropdown(label="From step", elem_id="train-resume-step", scale=1, min_width=90)
+            self._until = gr.Number(label="To step", elem_id="train-resume-until", scale=1, min_width=90)
             self._button = gr.Button("Resume", elem_id="train-resume-start", scale=1, min_width=90)
-        self._run.input(self._steps, self._run, self._step, **QUIET)
-        self._button.click(self._resume, [self._run, self._step], **QUIET)
+        self._run.input(self._of, self._run, [self._step, self._until], **QUIET)
+        self._step.input(self._end, [self._run, self._step], self._until, **QUIET)
+        self._button.click(self._resume, [self._run, self._step, self._until], **QUIET)
 
     @property
     def outputs(self) -> list[Any]:
         """Components that :meth:`show` changes."""
-        return [self._row, self._run, self._step]
+        return [self._row, self._run, self._step, self._until]
 
     def show(self) -> Updates:
         """Offer the resumable runs, with the newest chosen."""
@@ -39,28 +41,42 @@ class Resume:
         return {
             self._row: gr.update(visible=bool(runs)),
             self._run: gr.update(choices=runs, value=chosen),
-            self._step: self._steps(chosen),
+            **self._of(chosen),
         }
 
-    def _steps(self, run: str | None) -> Any:
-        """Return an update with a run's checkpoints, the last one chosen."""
+    def _of(self, run: str | None) -> Updates:
+        """Return updates with a run's checkpoints, the last one chosen, and the step to train to."""
         steps = kept_steps(self.services.workspace.place("runs", run)) if run else []
-        return gr.update(choices=steps, value=steps[-1] if steps else None)
+        last = steps[-1] if steps else None
+        return {
+            self._step: gr.update(choices=steps, value=last),
+            self._until: gr.update(value=self._end(run, last)),
+        }
 
-    def _resume(self, run: str | None, step: int | None, request: gr.Request) -> None:
-        as_ui_error(
-            lambda: self.services.jobs.submit(self._config(run or "", step), owner_of(request), behind=True)
-        )
+    def _end(self, run: str | None, step: int | None) -> int | str:
+        """Return the step that a run was meant to end at, or twice as many where the checkpoint is at that end."""
+        try:
+            planned = int(self.services.catalog.run(run).job.get("steps") or 0) if run else 0
+        except DreamError:
+            planned = 0
+        return planned * 2 if planned and planned <= (step or 0) else planned or ""
 
-    def _config(self, run: str, step: int | None = None) -> JobConfig:
-        return resumed_job(self.services, run, step)
+    def _resume(self, run: str | None, step: int | None, until: float | None, request: gr.Request) -> None:
+        config = as_ui_error(lambda: self._config(run or "", step, until))
+        as_ui_error(lambda: self.services.jobs.submit(config, owner_of(request), behind=True))
+
+    def _config(self, run: str, step: int | None = None, until: float | None = None) -> JobConfig:
+        return resumed_job(self.services, run, step, until)
 
 
-def resumed_job(services: Services, run: str, step: int | None = None) -> JobConfig:
-    """Return the job that names the run and leaves its settings unchanged.
+def resumed_job(
+    services: Services, run: str, step: int | None = None, until: float | None = None
+) -> JobConfig:
+    """Return the job that names the run and leaves its settings unchanged but for the number of steps.
 
     Args:
         step: the checkpoint to go on from; the last one unless given.
+        until: the step to train to; that of the run's settings unless given.
 
     Raises:
         UnknownName: no run is named, or there is none of this name.
@@ -69,7 +85,10 @@ def resumed_job(services: Services, run: str, step: int | None = None) -> JobCon
     if not run:
         raise UnknownName("No run was chosen.", "Choose the run to resume.")
     job: dict[str, Any] = {"run": run, "resume": True, "resume_from": step}
+    settings = services.catalog.run(run).job
+    if until not in (None, "", settings.get("steps")):
+        job["steps"] = until
     # The number of processes doesn't change the result, and with one GPU the page doesn't show the field.
-    if services.catalog.run(run).job.get("processes", 1) > gpu_count():
+    if settings.get("processes", 1) > gpu_count():
         job |= {"processes": 1, "shard": False}
     return make_config(TrainJob, job)

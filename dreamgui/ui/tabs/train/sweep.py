@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -15,13 +16,17 @@ from dreamgui.training.sweep_queue import SweepQueue
 from dreamgui.ui.parts.form import Form, make_config
 from dreamgui.ui.parts.markup import duration, table
 from dreamgui.ui.parts.panel import RunPanel
+from dreamgui.ui.parts.pictures import THUMB_PX, gallery
 from dreamgui.ui.parts.session import QUIET
 from dreamgui.ui.parts.stream import JobView, view_of
 from dreamgui.ui.parts.toasts import inform
 from dreamgui.ui.parts.watch import Updates, Watch
+from dreamgui.ui.results.best import best_of
+from dreamgui.ui.results.report_data import download_update
+from dreamgui.ui.tabs.to_compare import leads_to_compare
 
 IDLE = "Trains each rank at each learning rate, with the settings above and one seed."
-ADVICE = "Go to Compare to see the best ones side by side."
+PICTURES_A_ROW, MOST_COMPARED = 5, 3
 OWN = ("ranks", "learning_rates", "with_unet", "unet_learning_rate", "prompts", "report")
 HEADERS = ("Run", "", "Time", "File", "Loss", "Validation", "Likeness", "Faces")
 STATES = {
@@ -39,7 +44,7 @@ class Sweep:
     def __init__(self, services: Services, training: Form, local: bool) -> None:
         self.services = services
         self.form = Form(SweepJob, services, "sweep", local)
-        self.panel = RunPanel(services, "sweep", "sweep", IDLE, ADVICE)
+        self.panel = RunPanel(services, "sweep", "sweep", IDLE)
         with gr.Accordion("Hyper-parameter sweep", open=False, elem_id="sweep-section"):
             with gr.Row():
                 self.form.show("ranks", lines=1, min_width=120)
@@ -47,7 +52,7 @@ class Sweep:
             self.form.show("with_unet")
             self.form.groups(skip=tuple(name for name in SweepJob.model_fields if name not in OWN))
             self.panel.place_buttons("Start sweep")
-            self.panel.place_progress()
+            gr.HTML(f'<p class="dg-line">{IDLE}</p>')
         count = len(training.inputs)
 
         def read(*values: Any) -> JobConfig:
@@ -58,8 +63,17 @@ class Sweep:
         self.panel.runs(self.form, read, [*training.inputs, *self.form.inputs])
 
     def place_results(self) -> None:
-        """Place the table of trainings and the buttons that change their order."""
-        with gr.Column(visible=False, elem_id="sweep-results") as self._results:
+        """Place the card, the table of trainings with the buttons that change their order, and the pictures."""
+        with gr.Column(visible=False, elem_id="sweep-results") as self.results:
+            self.panel.place_progress()
+            with gr.Row(visible=False, elem_id="sweep-next", elem_classes="dg-buttons") as self._next:
+                self.best = gr.State([])
+                self.compare = gr.Button(
+                    "Next: compare the best", size="sm", variant="primary", elem_id="sweep-to-compare"
+                )
+                self._download = gr.DownloadButton(
+                    "Download report (zip)", size="sm", elem_id="sweep-download"
+                )
             self._table = gr.HTML(elem_id="sweep-table")
             with gr.Row(elem_classes="dg-buttons"):
                 self._run = gr.Dropdown(label="Training", elem_id="sweep-run", scale=3, min_width=160)
@@ -67,6 +81,15 @@ class Sweep:
                 later = gr.Button("Later", elem_id="sweep-later", size="sm", min_width=80)
                 skip = gr.Button("Skip", elem_id="sweep-skip", size="sm", min_width=80)
                 retry = gr.Button("Try again", elem_id="sweep-retry", size="sm", min_width=80)
+            self._pictures = gr.Gallery(
+                show_label=False,
+                elem_id="sweep-pictures",
+                columns=PICTURES_A_ROW,
+                object_fit="contain",
+                height="auto",
+                interactive=False,
+                visible=False,
+            )
         changes: dict[gr.Button, Callable[[SweepQueue, str], None]] = {
             earlier: lambda queue, run: queue.move(run, -1),
             later: lambda queue, run: queue.move(run, 1),
@@ -80,20 +103,54 @@ class Sweep:
         """Watch the job."""
 
         def render(view: JobView) -> Updates:
-            updates = self.panel.updates(view)
+            updates = self.panel.updates(view) | self.placed()
             if view.news(Begun, Score, Note) or view.ending:
                 updates |= self._show(view)
+            if view.news(Score):
+                updates[self._pictures] = self._seen(view)
+            if view.new or view.ending:
+                updates |= self._end(view)
             return updates
 
-        watch.attach("sweep", render, [*self.panel.outputs, self._results, self._table, self._run])
+        shown = [self._table, self._run, self._pictures, self._next, self.best, self._download]
+        watch.attach("sweep", render, [*self.panel.outputs, self.results, *shown])
+
+    def placed(self) -> Updates:
+        """Return an update that shows the sweep above the training while it runs, and until a training follows it."""
+        jobs = self.services.jobs
+        newest = jobs.latest("sweep", "train")
+        there = bool(jobs.active("sweep")) or (newest is not None and newest.kind == "sweep")
+        return {self.results: gr.update(visible=there)}
+
+    def goes_to_compare(self, form: Form, tabs: gr.Tabs) -> None:
+        """Let "Next" choose the best trainings beside their base in Compare, and open that tab."""
+        leads_to_compare(self.services, self.compare.click, self.best, form, tabs)
 
     def _show(self, view: JobView) -> Updates:
         queue = self._queue(view)
         runs = [point.run for point in queue.points()] if queue else []
         return {
-            self._results: gr.update(visible=bool(runs)),
             self._table: self._rows(view),
             self._run: gr.update(choices=[(_short(run, view), run) for run in runs]),
+        }
+
+    def _seen(self, view: JobView) -> Any:
+        """Return an update with the pictures of each measured training, a row each."""
+        begun, job = view.all(Begun), view.job.config if view.job else None
+        prompts = len(job.prompts) if isinstance(job, SweepJob) else 0
+        folder = self.services.workspace.place("reports", begun[0].name) / "images" if begun else Path()
+        runs = dict.fromkeys(score.model for score in view.all(Score))
+        files = ((folder / f"{run}-{n}.png", _short(run, view)) for run in runs for n in range(prompts))
+        pictures = gallery(files, THUMB_PX)
+        return gr.update(value=pictures, visible=bool(pictures), columns=max(1, min(prompts, PICTURES_A_ROW)))
+
+    def _end(self, view: JobView) -> Updates:
+        best = best_of({score.model: score.values for score in view.all(Score)}) if view.ending else []
+        there = [run for run in best if run in self.services.workspace.names("runs")]
+        return {
+            self._next: gr.update(visible=bool(there)),
+            self.best: there[:MOST_COMPARED],
+            self._download: download_update(self.services.workspace, view),
         }
 
     def _changer(self, change: Callable[[SweepQueue, str], None]) -> Callable[[str | None], str]:

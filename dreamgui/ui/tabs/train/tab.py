@@ -15,7 +15,7 @@ from dreamgui.ui.parts.panel import RunPanel
 from dreamgui.ui.parts.pictures import gallery
 from dreamgui.ui.parts.stream import JobView
 from dreamgui.ui.parts.watch import Updates, Watch
-from dreamgui.ui.results.curve import curve_of, likeness_of, likeness_plot, loss_plot
+from dreamgui.ui.results.curve import curve_of, likeness_of, likeness_plot, loss_plot, room_for_plots
 from dreamgui.ui.results.grid import short_prompts
 from dreamgui.ui.tabs.kept import Kept
 from dreamgui.ui.tabs.train.done import DoneActions, run_card
@@ -44,7 +44,8 @@ CLASS_IMAGE_SHOWN_PX = 192
 
 
 class TrainForms(NamedTuple):
-    """Forms of the tab, what was filled in last: [method, base], and the dataset's name, and the buttons after a training.
+    """Forms of the tab, what was filled in last: [method, base], and the dataset's name, the buttons after a training,
+    and the sweep.
 
     Whoever fills in settings sets these too, so that the same choices don't fill in their recommendations over them.
     """
@@ -54,6 +55,7 @@ class TrainForms(NamedTuple):
     filled: gr.State
     followed: gr.State
     done: DoneActions
+    sweep: Sweep
 
 
 def create_train_tab(services: Services, watch: Watch, kept: Kept, local: bool) -> TrainForms:
@@ -84,11 +86,12 @@ def create_train_tab(services: Services, watch: Watch, kept: Kept, local: bool) 
             classes = ClassImages(services, local)
             several = Sweep(services, form, local)
         with gr.Column(scale=3, min_width=320):
+            several.place_results()
             panel.place_progress()
             live = LiveButtons(services)
             done = DoneActions(services)
             result = gr.HTML(elem_id="train-result")
-            several.place_results()
+            room = gr.HTML(elem_id="train-room")
             curve = loss_plot("train-loss")
             likeness = likeness_plot("train-likeness")
             samples = gr.Gallery(
@@ -104,7 +107,7 @@ def create_train_tab(services: Services, watch: Watch, kept: Kept, local: bool) 
     panel.runs(form)
     memory.follows(form)
     overview.follow()
-    filled = prefill(services, kept, form, classes.form, overview.advice)
+    filled = prefill(services, kept, form, classes.form, several.form, overview.advice)
     presets.follow(filled, watch.blocks.load)
     followed = follow_prompt(services, form, classes.form, several.form)
 
@@ -119,25 +122,28 @@ def create_train_tab(services: Services, watch: Watch, kept: Kept, local: bool) 
         if view.news(Saved):
             updates[result] = run_card(services, view)
         if view.new or view.ending:
-            updates |= resume.show() | done.show(view)
+            updates[room] = room_for_plots(view)
+            updates |= resume.show() | done.show(view) | several.placed()
         return updates
 
     outputs = [
         *panel.outputs,
         *live.outputs,
+        room,
         curve,
         likeness,
         samples,
         result,
         *resume.outputs,
         *done.outputs,
+        several.results,
     ]
     watch.attach("train", render, outputs)
     done.attach(watch)
     classes.attach(watch, class_gallery)
     several.attach(watch)
     preflight.attach(watch)
-    return TrainForms(form, classes.form, filled, followed, done)
+    return TrainForms(form, classes.form, filled, followed, done, several)
 
 
 def curve_update(view: JobView) -> Any:
