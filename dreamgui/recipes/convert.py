@@ -23,7 +23,7 @@ from dreamgui.models.catalog.cards import (
     write_model,
 )
 from dreamgui.models.complete import Gathered, gather
-from dreamgui.models.files.formats import CODES, ITEM_BYTES
+from dreamgui.models.files.dtypes import CODES, ITEM_BYTES
 from dreamgui.models.files.hashing import BackgroundHash
 from dreamgui.models.files.header import read_header
 from dreamgui.models.files.layout import PARTS
