@@ -59,3 +59,13 @@ def test_the_kinds_of_fault_are_decided_where_the_page_says() -> None:
     assert len(found) > 20
     # A file beside the one that was named before goes by its name alone: `data/photos/colours.py`, `png_colours.py`.
     assert not [place for place in found if not is_there(place) and not is_there(f"**/{place}")]
+
+
+@pytest.mark.parametrize(
+    ("what", "most"), [("a sampler", 2), ("a metric", 3), ("a tab", 4), ("a LoRA kind", 4), ("a loss", 2)]
+)
+def test_a_change_touches_few_files(what: str, most: int) -> None:
+    """The first sentence names the files; later ones name alternatives and documents."""
+    [files] = [files.partition(". ")[0] for row, _, files in table() if row == what]
+    named = re.sub(r"\([^()]*\)", "", files)
+    assert 1 <= len(list(places(named))) <= most

@@ -13,7 +13,7 @@ from dreamgui.config.fields import (
     Strengths,
     knob,
 )
-from dreamgui.config.jobs import GenerationSettings
+from dreamgui.config.sampling import GenerationSettings
 
 Preset = Literal["none", "quick", "usual", "paper"]
 ChosenBy = Literal["dlib", "second"]
@@ -59,6 +59,9 @@ class CompareJob(GenerationSettings):
     """Generate the same prompts with the same seeds through several models, and measure likeness."""
 
     kind: ClassVar[str] = "compare"
+    doing: ClassVar[str] = "a comparison is running"
+    noun: ClassVar[str] = "Comparison"
+    tab: ClassVar[str] = "compare"
     models: tuple[str, ...] = knob(
         ("portraits",), "Models", "1 to 12, side by side.", choices="models", min_length=1, max_length=12
     )

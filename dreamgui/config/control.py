@@ -17,8 +17,8 @@ from dreamgui.config.fields import (
     Strengths,
     knob,
 )
-from dreamgui.config.jobs import GenerationSettings
 from dreamgui.config.pose import PoseText
+from dreamgui.config.sampling import GenerationSettings
 
 _SECOND = "Second ControlNet"
 
@@ -27,6 +27,9 @@ class ControlJob(GenerationSettings):
     """Generate one prompt through several models, guided by the edges or the pose of a control image."""
 
     kind: ClassVar[str] = "control"
+    doing: ClassVar[str] = "ControlNet pictures are being generated"
+    noun: ClassVar[str] = "ControlNet"
+    tab: ClassVar[str] = "control"
     pose: PoseText = knob(
         "",
         "Pose points",

@@ -234,6 +234,9 @@ class TrainJob(TrainSettings):
     """Train a base model on one person: the full UNet or a LoRA, with prior preservation."""
 
     kind: ClassVar[str] = "train"
+    doing: ClassVar[str] = "a training is running"
+    noun: ClassVar[str] = "Training"
+    tab: ClassVar[str] = "train"
     method: Method = knob("lora", "Method", "A LoRA is a small file. The whole UNet needs more memory.")
     learning_rate: float | None = knob(
         None,
@@ -293,3 +296,6 @@ class PreflightJob(TrainJob):
     """Try one real step of a training: memory, disk and time. Nothing is kept."""
 
     kind: ClassVar[str] = "preflight"
+    doing: ClassVar[str] = "one step is being tried"
+    noun: ClassVar[str] = "Preflight"
+    tab: ClassVar[str] = "train"

@@ -8,7 +8,7 @@ import gradio as gr
 from pydantic import ValidationError
 
 from dreamgui.config import JobConfig
-from dreamgui.config.jobs import GenerationSettings
+from dreamgui.config.sampling import GenerationSettings
 from dreamgui.errors import DreamError
 from dreamgui.models.catalog.catalog import Catalog
 from dreamgui.pictures.store import Found
