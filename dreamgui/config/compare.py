@@ -69,7 +69,7 @@ class CompareJob(GenerationSettings):
     dataset: str = knob("my-photos", "Dataset", "Reference of the likeness.", choices="datasets")
     report: str = knob("", "Report name", "Made from the date if empty.", group="Report")
     seeds: int = knob(
-        1, "Seeds per prompt", "1 is quick, 4 is usual. More narrow the intervals.", ge=1, le=16
+        1, "Seeds per prompt", "1 is quick, 4 is usual. More seeds narrow the intervals.", ge=1, le=16
     )
     kept_models: bool = knob(
         False,
@@ -119,7 +119,7 @@ class CompareJob(GenerationSettings):
     chosen_by: ChosenBy = knob(
         "dlib",
         "Checkpoints chosen by",
-        "The other recogniser reports: what chose, flatters.",
+        "The other recogniser reports, as the one that chooses flatters its choice.",
         group="Measures",
     )
     clip: OptionalFolder = knob(

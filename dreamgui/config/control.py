@@ -113,7 +113,12 @@ class ControlJob(GenerationSettings):
         None, "Second control image", "The first one if empty.", group=_SECOND
     )
     second_scale: float = knob(
-        1.0, "Second control strength", "0 to 2. The row of strengths leaves it.", ge=0, le=2, group=_SECOND
+        1.0,
+        "Second control strength",
+        "0 to 2. Not changed by the row of strengths.",
+        ge=0,
+        le=2,
+        group=_SECOND,
     )
     second_start: float = knob(0.0, "Second control start", "Share of the steps.", ge=0, le=1, group=_SECOND)
     second_end: float = knob(1.0, "Second control end", "Share of the steps.", ge=0, le=1, group=_SECOND)

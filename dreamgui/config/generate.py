@@ -73,7 +73,7 @@ class GenerateJob(GenerationSettings):
     prompt: str = knob(
         "a photo of {token} on the beach",
         "Prompt",
-        "{token} becomes the run's own words for the person, for instance sks woman face.",
+        "{token} becomes the run's trigger words, for instance sks woman face.",
         positional=True,
     )
     model: str = knob("portraits", "Model", "A base model or a run.", choices="models")

@@ -193,7 +193,7 @@ class TrainSettings(ClassImageSettings, PersonSettings):
     keep_checkpoints: int = knob(
         2,
         "Checkpoints to keep",
-        "The best one is kept besides.",
+        "The best one is kept as well.",
         ge=1,
         le=100,
         group="Samples and checkpoints",

@@ -11,7 +11,7 @@ FROM_SETTINGS = "Made from the settings if empty."
 
 
 class ExportJob(JobConfig):
-    """Write a model or run in another program's format, read it back, and prove it with a picture."""
+    """Write a model or run in another program's format, read it back, and check it with a picture."""
 
     kind: ClassVar[str] = "export"
     doing: ClassVar[str] = "a model is being exported"
@@ -57,19 +57,19 @@ class PushJob(JobConfig):
     doing: ClassVar[str] = "a run is being pushed to the Hub"
     noun: ClassVar[str] = "Push"
     tab: ClassVar[str] = "convert"
-    model: str = knob("", "Run", "A run of yours.", choices="models", positional=True)
+    model: str = knob("", "Run", "A finished run.", choices="models", positional=True)
     repo: str = knob(
         "", "Repository", "owner/name, or a name of your own. The run's name if empty.", max_length=200
     )
-    private: bool = knob(True, "Private", "Only you see it. Off: everybody does.")
+    private: bool = knob(True, "Private", "Only you see it. Everybody does if off.")
     pictures: int = knob(
-        4, "Generated pictures", "The newest of this run, one a prompt, for the model's page.", ge=0, le=12
+        4, "Generated pictures", "The run's newest, one per prompt, for the model's page.", ge=0, le=12
     )
     # Never dumped: job.json, metadata and logs are made from the dump.
     token: str = knob(
         "",
         "Access token",
-        "Of Hugging Face, with the right to write. The machine's login if empty.",
+        "Of Hugging Face, with write access. The machine's login if empty.",
         exclude=True,
         repr=False,
         max_length=400,
@@ -87,7 +87,7 @@ class ImportJob(JobConfig):
     base: str = knob(
         "", "Base model", "The model that it was made for. The only one there is if empty.", choices="bases"
     )
-    trigger: str = knob("", "Words for the person", "For {token} in a prompt. The file's own if empty.")
+    trigger: str = knob("", "Trigger words", "For {token} in a prompt. The file's own if empty.")
     run: str = knob("", "Run name", "The file's name if empty.")
 
 

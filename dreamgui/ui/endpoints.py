@@ -224,7 +224,7 @@ def _received(name: str, field: FieldInfo, value: Any, local: bool) -> Any:
     if not value or not (name == "source" or holds_path(field) or name in MODEL_FILES):
         return value
     if not local and name not in UPLOADED:
-        raise BadInput(f"{name} names a place on the server.", "Leave it out; the result can be downloaded.")
+        raise BadInput(f"{name} is a path on the server.", "Leave it out; the result can be downloaded.")
     if local and name in MODEL_FILES:
         return value
     return str(received_file(value, local))

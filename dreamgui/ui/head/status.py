@@ -18,7 +18,7 @@ STEPS: dict[str, Shelf] = {
     "compare": "reports",
 }
 """Tabs in the order of the work, each with the shelf that its results lie on."""
-_ENDINGS = {"done": "is done", "failed": "ended with an error", "cancelled": "was stopped"}
+_ENDINGS = {"done": "is done", "failed": "failed", "cancelled": "was stopped"}
 
 
 def percent(job: Job) -> int | None:

@@ -92,7 +92,7 @@ def view_of(job: Job | None) -> JobView:
 def waiting_text(ahead: list[Job], comes_between: bool = False) -> str:
     """Return the text of a waiting job: the first job ahead of it, or the step of a training that lets it in."""
     if ahead and comes_between:
-        return "Waiting for the end of the training's present step"
+        return "Waiting for the training's current step to end"
     return f"Waiting: {ahead[0].config.doing}" if ahead else "Starting"
 
 
