@@ -93,7 +93,7 @@ def run(config: JobConfig, home: Path | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="dreamgui", description="Teach Stable Diffusion 1.5 one person.")
+    parser = argparse.ArgumentParser(prog="dreamgui", description="Train Stable Diffusion 1.5 on one person.")
     parser.add_argument(
         "--home", type=Path, help="workspace folder (default: DREAMGUI_HOME or the user data folder)"
     )

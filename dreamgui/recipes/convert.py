@@ -200,7 +200,7 @@ def _reopen(gathered: Gathered, folder: Path) -> None:
         written = read_header(folder / WEIGHTS[part]).shapes
         if written != {key: slot.shape for key, slot in gathered.components[part].slots.items()}:
             raise Damaged(
-                f"The {PART_WORDS[part]} wasn't written as it should be.", "Check the disk and convert again."
+                f"The {PART_WORDS[part]} wasn't written whole.", "Check the disk and convert again."
             )
     if loading.load_tokenizer(folder)("a photo of a cat").input_ids != _CAT:
         raise Damaged(
