@@ -16,13 +16,13 @@ from dreamgui.diffusion.sample import ImageRequest
 from dreamgui.errors import StopRequested
 from dreamgui.evaluate.collecting import Collected, judges_for
 from dreamgui.evaluate.comparison import Comparison
+from dreamgui.evaluate.document import fonts
 from dreamgui.evaluate.drift import CLASS_PICTURES
 from dreamgui.evaluate.earlier.reuse import EarlierPictures, weights_sha256
 from dreamgui.evaluate.measures.sface import SFace, fetched, from_workspace
 from dreamgui.evaluate.model_rows import ModelRow, compared_rows, model_row
 from dreamgui.evaluate.person import person_of
 from dreamgui.evaluate.repeat import read_report
-from dreamgui.evaluate.reports import fonts
 from dreamgui.evaluate.reports.compare_report import compare_document
 from dreamgui.evaluate.reports.plane_report import suggestion_sentences
 from dreamgui.evaluate.reports.report import versions, write_report

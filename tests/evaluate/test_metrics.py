@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from dreamgui.evaluate import metrics
+from dreamgui.evaluate.document.blocks import Heading, Table
 from dreamgui.evaluate.metrics import BY_KEY, METRICS, NEITHER, Metric, measured, metric_of
-from dreamgui.evaluate.reports.document import Heading, Table
 from dreamgui.evaluate.reports.measures_report import definition_blocks, measure_blocks
 from tests.evaluate.compared import compared
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from PIL import Image
 
 from dreamgui.evaluate.comparison import Comparison
+from dreamgui.evaluate.document.blocks import Block, Bullets, Figure, Heading, Paragraph, Table
 from dreamgui.evaluate.measures.reading import DLIB, SFACE
 from dreamgui.evaluate.metrics import (
     IDENTITY,
@@ -18,7 +19,6 @@ from dreamgui.evaluate.metrics import (
     measured,
     metric_of,
 )
-from dreamgui.evaluate.reports.document import Block, Bullets, Figure, Heading, Paragraph, Table
 from dreamgui.evaluate.verdicts import verdicts
 
 _NONE = "–"  # noqa: RUF001 - the usual sign for "no value" in a table
