@@ -40,9 +40,10 @@ from dreamgui.config.fields import (
 )
 from dreamgui.config.generate import GenerateJob
 from dreamgui.config.jobs import JOBS, ConvertJob, CropJob, DemoJob
+from dreamgui.config.preflight import PreflightJob
 from dreamgui.config.sampling import GenerationSettings
 from dreamgui.config.sweep import SweepJob
-from dreamgui.config.training import PreflightJob, TrainJob, TrainSettings
+from dreamgui.config.training import TrainJob, TrainSettings
 from dreamgui.config.workshop import (
     ExportJob,
     ExtractJob,

@@ -19,8 +19,9 @@ from dreamgui.config.fields import (
     knob,
 )
 from dreamgui.config.generate import GenerateJob
+from dreamgui.config.preflight import PreflightJob
 from dreamgui.config.sweep import SweepJob
-from dreamgui.config.training import PreflightJob, TrainJob
+from dreamgui.config.training import TrainJob
 from dreamgui.config.workshop import (
     ExportJob,
     ExtractJob,

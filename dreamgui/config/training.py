@@ -1,4 +1,4 @@
-"""Jobs: a training, and one step of it."""
+"""Job of a training, and the settings that it shares with a sweep."""
 
 from __future__ import annotations
 
@@ -290,12 +290,3 @@ class TrainJob(TrainSettings):
     def effective_alpha(self) -> float:
         """LoRA alpha. It is equal to the rank unless given, as alpha 1 barely trains."""
         return self.alpha or float(self.rank)
-
-
-class PreflightJob(TrainJob):
-    """Try one real step of a training: memory, disk and time. Nothing is kept."""
-
-    kind: ClassVar[str] = "preflight"
-    doing: ClassVar[str] = "one step is being tried"
-    noun: ClassVar[str] = "Preflight"
-    tab: ClassVar[str] = "train"

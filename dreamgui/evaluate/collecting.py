@@ -34,17 +34,17 @@ class Judge(Protocol):
         ...
 
 
-def judges_for(job: CompareJob, dataset: Dataset, drawn: bool) -> tuple[Judge, ...]:
+def judges_for(job: CompareJob, dataset: Dataset, demo: bool) -> tuple[Judge, ...]:
     """Return the judges that a job's settings and models allow.
 
     Args:
-        drawn: all models are the bundled one, or were trained on it.
+        demo: all models are the bundled one, or were trained on it.
 
     Raises:
         BadInput: there is no such CLIP.
     """
     found = (
-        bundled_scenes() if drawn else None,
+        bundled_scenes() if demo else None,
         clip_judge(job.clip, dataset) if job.clip else None,
     )
     return tuple(judge for judge in found if judge is not None)

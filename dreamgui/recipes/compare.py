@@ -80,8 +80,8 @@ def compare(job: CompareJob, workspace: Workspace, models: Models) -> Generator[
         second = SFace(job.recogniser) if job.recogniser else from_workspace(workspace)
         dataset = yield from opened(workspace, job.dataset)
         person = person_of(dataset, second)
-        drawn = all(models.catalog.card(row.base).family == "demo" for row in rows)
-        judges = judges_for(job, dataset, drawn)
+        demo = all(models.catalog.card(row.base).family == "demo" for row in rows)
+        judges = judges_for(job, dataset, demo)
         for sentence in person.reference.notes:
             yield Note(sentence)
         found = Collected(job, rows, class_prompt, person, earlier, judges)
