@@ -17,6 +17,9 @@ from dreamgui.errors import DreamError, OutOfRange
 from dreamgui.events import Done, Ending
 from dreamgui.terminal import Terminal, unfailing
 
+OF_A_TRAINING = ("train", "preflight")
+"""Commands whose --preset is a file of settings. A comparison's own field of this name is how many prompts and seeds."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
@@ -46,7 +49,7 @@ def _main(argv: Sequence[str] | None) -> int:
 
             print("\n".join(str(path) for path in unpack_demo(unpack)))
             return 0
-        if preset := options.pop("preset", None):
+        if command in OF_A_TRAINING and (preset := options.pop("preset", None)):
             options = _with_preset(preset, options, home)
         return run(JOBS[command].model_validate(options), home)
     except ValidationError as error:
@@ -93,7 +96,7 @@ def run(config: JobConfig, home: Path | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="dreamgui", description="Teach Stable Diffusion 1.5 one person.")
+    parser = argparse.ArgumentParser(prog="dreamgui", description="Train Stable Diffusion 1.5 on one person.")
     parser.add_argument(
         "--home", type=Path, help="workspace folder (default: DREAMGUI_HOME or the user data folder)"
     )
@@ -104,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(command=kind)
         for name, field in model.model_fields.items():
             _add_option(command, name, field)
-        if kind in ("train", "preflight"):
+        if kind in OF_A_TRAINING:
             command.add_argument(
                 "--preset",
                 metavar="FILE",

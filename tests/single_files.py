@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from dreamgui.config import Dtype
 from dreamgui.errors import BadModelFile
-from dreamgui.models.files.formats import torch_dtype
+from dreamgui.models.files.dtypes import torch_dtype
 from dreamgui.models.files.layout import PARTS, POSITION_IDS, PREFIXES, TEXT_MODEL, Layout, Part
 from dreamgui.models.recognition.components import WEIGHTS, find_components, write_components
 from dreamgui.models.recognition.recognise import PART_WORDS, read_any_header

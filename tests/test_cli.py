@@ -16,6 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from dreamgui.cli import _parser, main
+from dreamgui.config import CompareJob, JobConfig
 from dreamgui.events import Event, Note
 from dreamgui.jobs.queue import Jobs
 from dreamgui.terminal import Terminal
@@ -34,6 +35,15 @@ def test_help_names_every_job_and_field(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     assert "--learning-rate" in capsys.readouterr().out
+
+
+def test_a_comparisons_preset_is_no_file_of_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """README's "compare --preset usual" was refused: "There is no preset named 'usual'"."""
+    asked: list[JobConfig] = []
+    monkeypatch.setattr("dreamgui.cli.run", lambda job, home: asked.append(job) or 0)
+    assert main(["compare", "--models", "portraits", "--preset", "quick"]) == 0
+    [job] = asked
+    assert isinstance(job, CompareJob) and job.preset == "quick"
 
 
 def test_numbers_out_of_range_are_named(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

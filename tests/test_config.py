@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
+import dreamgui
 from dreamgui.config import JOBS, ClassImagesJob, CompareJob, CropJob, SweepJob, TrainJob
 from dreamgui.config.class_images import ClassImageSettings
 from dreamgui.errors import OutOfRange
@@ -38,6 +41,13 @@ def test_jobs_are_frozen_and_survive_json() -> None:
         assert job.kind == kind and model.model_validate_json(job.model_dump_json()) == job
         with pytest.raises(ValidationError):
             job.seed = 1  # type: ignore[attr-defined]
+
+
+def test_a_job_says_what_it_does_and_where_the_page_shows_it() -> None:
+    tabs = {path.parent.name for path in (Path(dreamgui.__file__).parent / "ui" / "tabs").glob("*/tab.py")}
+    own = [(job.doing, job.noun) for job in JOBS.values()]
+    assert len(set(own)) == len(JOBS) and all(doing and noun for doing, noun in own), "none is inherited"
+    assert {job.tab for job in JOBS.values()} <= tabs
 
 
 def test_every_field_says_what_it_is() -> None:

@@ -39,9 +39,11 @@ from dreamgui.config.fields import (
     knob,
 )
 from dreamgui.config.generate import GenerateJob
-from dreamgui.config.jobs import ConvertJob, CropJob, DemoJob, GenerationSettings
+from dreamgui.config.jobs import JOBS, ConvertJob, CropJob, DemoJob
+from dreamgui.config.preflight import PreflightJob
+from dreamgui.config.sampling import GenerationSettings
 from dreamgui.config.sweep import SweepJob
-from dreamgui.config.training import PreflightJob, TrainJob, TrainSettings
+from dreamgui.config.training import TrainJob, TrainSettings
 from dreamgui.config.workshop import (
     ExportJob,
     ExtractJob,
@@ -109,11 +111,4 @@ __all__ = [
     "knob",
 ]
 
-JOBS: dict[str, type[JobConfig]] = {
-    job.kind: job
-    for job in (
-        CropJob, ConvertJob, ClassImagesJob, TrainJob, PreflightJob, SweepJob, CompareJob, ControlJob, GenerateJob, DemoJob,
-        ExportJob, ImportJob, PushJob, MergeJob, ExtractJob, ResizeJob, MixJob, TokensJob, KeepJob,
-    )
-}  # fmt: skip
 AnyJob = TypeVar("AnyJob", bound=JobConfig)

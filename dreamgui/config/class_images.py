@@ -56,6 +56,9 @@ class ClassImagesJob(ClassImageSettings, OnBase):
     """Generate images of the class ("woman") with the base model, for prior preservation."""
 
     kind: ClassVar[str] = "class_images"
+    doing: ClassVar[str] = "class images are being generated"
+    noun: ClassVar[str] = "Class images"
+    tab: ClassVar[str] = "train"
     # A training knows its photographs; this job needs the number.
     class_count: int = knob(200, "Class images", "10 per photograph is usual.", ge=1, le=2000)
     dataset: str = knob("", "Dataset", "Sets the mix of framings. 40/40/20 if empty.", group="Class images")

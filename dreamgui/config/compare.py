@@ -13,7 +13,7 @@ from dreamgui.config.fields import (
     Strengths,
     knob,
 )
-from dreamgui.config.jobs import GenerationSettings
+from dreamgui.config.sampling import GenerationSettings
 
 Preset = Literal["none", "quick", "usual", "paper"]
 ChosenBy = Literal["dlib", "second"]
@@ -59,6 +59,9 @@ class CompareJob(GenerationSettings):
     """Generate the same prompts with the same seeds through several models, and measure likeness."""
 
     kind: ClassVar[str] = "compare"
+    doing: ClassVar[str] = "a comparison is running"
+    noun: ClassVar[str] = "Comparison"
+    tab: ClassVar[str] = "compare"
     models: tuple[str, ...] = knob(
         ("portraits",), "Models", "1 to 12, side by side.", choices="models", min_length=1, max_length=12
     )
@@ -66,7 +69,7 @@ class CompareJob(GenerationSettings):
     dataset: str = knob("my-photos", "Dataset", "Reference of the likeness.", choices="datasets")
     report: str = knob("", "Report name", "Made from the date if empty.", group="Report")
     seeds: int = knob(
-        1, "Seeds per prompt", "1 is quick, 4 is usual. More narrow the intervals.", ge=1, le=16
+        1, "Seeds per prompt", "1 is quick, 4 is usual. More seeds narrow the intervals.", ge=1, le=16
     )
     kept_models: bool = knob(
         False,
@@ -116,7 +119,7 @@ class CompareJob(GenerationSettings):
     chosen_by: ChosenBy = knob(
         "dlib",
         "Checkpoints chosen by",
-        "The other recogniser reports: what chose, flatters.",
+        "The other recogniser reports, as the one that chooses flatters its choice.",
         group="Measures",
     )
     clip: OptionalFolder = knob(

@@ -17,8 +17,8 @@ from dreamgui.config.fields import (
     Strengths,
     knob,
 )
-from dreamgui.config.jobs import GenerationSettings
 from dreamgui.config.pose import PoseText
+from dreamgui.config.sampling import GenerationSettings
 
 _SECOND = "Second ControlNet"
 
@@ -27,6 +27,9 @@ class ControlJob(GenerationSettings):
     """Generate one prompt through several models, guided by the edges or the pose of a control image."""
 
     kind: ClassVar[str] = "control"
+    doing: ClassVar[str] = "ControlNet pictures are being generated"
+    noun: ClassVar[str] = "ControlNet"
+    tab: ClassVar[str] = "control"
     pose: PoseText = knob(
         "",
         "Pose points",
@@ -110,7 +113,12 @@ class ControlJob(GenerationSettings):
         None, "Second control image", "The first one if empty.", group=_SECOND
     )
     second_scale: float = knob(
-        1.0, "Second control strength", "0 to 2. The row of strengths leaves it.", ge=0, le=2, group=_SECOND
+        1.0,
+        "Second control strength",
+        "0 to 2. Not changed by the row of strengths.",
+        ge=0,
+        le=2,
+        group=_SECOND,
     )
     second_start: float = knob(0.0, "Second control start", "Share of the steps.", ge=0, le=1, group=_SECOND)
     second_end: float = knob(1.0, "Second control end", "Share of the steps.", ge=0, le=1, group=_SECOND)

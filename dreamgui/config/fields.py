@@ -173,10 +173,20 @@ def knob(
 
 
 class JobConfig(BaseModel):
-    """Base of all jobs: frozen, no unknown fields, a kind that names the recipe."""
+    """Base of all jobs: frozen, no unknown fields.
+
+    Attributes:
+        kind: its name in job.json, the API and the command line, and the name of its recipe.
+        doing: its activity in words, for whoever waits behind it.
+        noun: the title of the browser's window while it runs.
+        tab: id of the page's tab that shows it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     kind: ClassVar[str] = ""
+    doing: ClassVar[str] = ""
+    noun: ClassVar[str] = ""
+    tab: ClassVar[str] = ""
 
     @field_validator("*", mode="before")
     @classmethod

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from dreamgui.config.fields import Lines, knob
-from dreamgui.config.jobs import GenerationSettings
+from dreamgui.config.sampling import GenerationSettings
 
 LEAST_PX, MOST_PX = 64, 2048
 RANDOM_SEED = -1
@@ -67,10 +67,13 @@ class GenerateJob(GenerationSettings):
     """Generate pictures of a prompt with a base model or a run, and keep them with everything that made them."""
 
     kind: ClassVar[str] = "generate"
+    doing: ClassVar[str] = "pictures are being generated"
+    noun: ClassVar[str] = "Generation"
+    tab: ClassVar[str] = "generate"
     prompt: str = knob(
         "a photo of {token} on the beach",
         "Prompt",
-        "{token} becomes the run's own words for the person, for instance sks woman face.",
+        "{token} becomes the run's trigger words, for instance sks woman face.",
         positional=True,
     )
     model: str = knob("portraits", "Model", "A base model or a run.", choices="models")

@@ -1,20 +1,37 @@
-"""Jobs: photographs, conversion, the demo."""
+"""Jobs: photographs, conversion, the demo, and the table of all jobs."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import ClassVar
 
+from dreamgui.config.class_images import ClassImagesJob
+from dreamgui.config.compare import CompareJob
+from dreamgui.config.control import ControlJob
 from dreamgui.config.fields import (
     DatasetLayout,
     Dtype,
     JobConfig,
     ModelForm,
     OptionalFolder,
-    SchedulerName,
     SourceText,
     UnetWeights,
     knob,
+)
+from dreamgui.config.generate import GenerateJob
+from dreamgui.config.preflight import PreflightJob
+from dreamgui.config.sweep import SweepJob
+from dreamgui.config.training import TrainJob
+from dreamgui.config.workshop import (
+    ExportJob,
+    ExtractJob,
+    ImportJob,
+    KeepJob,
+    MergeJob,
+    MixJob,
+    PushJob,
+    ResizeJob,
+    TokensJob,
 )
 
 
@@ -22,6 +39,9 @@ class CropJob(JobConfig):
     """Detect the faces in photographs and cut square crops in varied framing."""
 
     kind: ClassVar[str] = "crop"
+    doing: ClassVar[str] = "photographs are being cropped"
+    noun: ClassVar[str] = "Cropping"
+    tab: ClassVar[str] = "dataset"
     photos: tuple[Path, ...] = knob(
         ..., "Photographs", "Files, folders, or zip files of them.", positional=True, min_length=1
     )
@@ -81,6 +101,9 @@ class ConvertJob(JobConfig):
     """Convert a checkpoint (file, civitai, Hugging Face) to a diffusers folder, or a folder to a single file."""
 
     kind: ClassVar[str] = "convert"
+    doing: ClassVar[str] = "a checkpoint is being converted"
+    noun: ClassVar[str] = "Conversion"
+    tab: ClassVar[str] = "convert"
     source: SourceText = knob(
         "demo",
         "Checkpoint",
@@ -122,40 +145,23 @@ class ConvertJob(JobConfig):
     )
 
 
-class GenerationSettings(JobConfig):
-    """Settings shared by Generate, Compare and ControlNet."""
-
-    negative_prompt: str = knob(
-        "", "Negative prompt", "Contents that the pictures must not show.", group="Sampling"
-    )
-    seed: int = knob(0, "Seed", "The same for every model.", ge=0, le=2**31 - 1)
-    steps: int = knob(25, "Denoising steps", "20 to 50 is usual.", ge=1, le=150, group="Sampling")
-    guidance_scale: float = knob(
-        5.0,
-        "Guidance scale",
-        "5 to 8 is usual. Higher follows the prompt more closely.",
-        ge=1,
-        le=30,
-        group="Sampling",
-    )
-    scheduler: SchedulerName = knob(
-        "dpm++", "Sampler", "DPM++ 2M (dpm++) needs few denoising steps.", group="Sampling"
-    )
-    lora_scale: float = knob(
-        1.0, "LoRA strength", "0 is off, 1 is as trained; up to 2.", ge=0, le=2, group="Sampling"
-    )
-    word_weights: bool = knob(
-        False,
-        "Weights of words",
-        "(word:1.3), (word) and [word] stress words as in A1111. Plain text otherwise.",
-        group="Sampling",
-    )
-
-
 class DemoJob(JobConfig):
     """Run everything on the bundled model and photographs: from the crops to a report."""
 
     kind: ClassVar[str] = "demo"
+    doing: ClassVar[str] = "the demo is running"
+    noun: ClassVar[str] = "Demo"
+    tab: ClassVar[str] = "dataset"
     out: Path = knob(Path("dreamgui-demo"), "Report folder")
     quick: bool = knob(False, "Quick", "A few steps only, for tests.")
     seed: int = knob(0, "Seed", ge=0, le=2**31 - 1)
+
+
+JOBS: dict[str, type[JobConfig]] = {
+    job.kind: job
+    for job in (
+        CropJob, ConvertJob, ClassImagesJob, TrainJob, PreflightJob, SweepJob, CompareJob, ControlJob, GenerateJob, DemoJob,
+        ExportJob, ImportJob, PushJob, MergeJob, ExtractJob, ResizeJob, MixJob, TokensJob, KeepJob,
+    )
+}  # fmt: skip
+"""All jobs by their kind. Command line, API, recipes and the page's followers read it."""

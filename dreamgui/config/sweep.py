@@ -12,6 +12,9 @@ class SweepJob(TrainSettings):
     """Train LoRAs of several ranks and learning rates, and optionally the UNet, from one plan."""
 
     kind: ClassVar[str] = "sweep"
+    doing: ClassVar[str] = "a hyper-parameter sweep is running"
+    noun: ClassVar[str] = "Sweep"
+    tab: ClassVar[str] = "train"
     ranks: Ranks = knob((4, 8, 16), "LoRA ranks", "1 to 8 of them.", min_length=1, max_length=8)
     learning_rates: Rates = knob(
         (1e-4,), "LoRA learning rates", "Each rank is trained at each.", min_length=1, max_length=8

@@ -1,4 +1,4 @@
-"""Jobs: a training, and one step of it."""
+"""Job of a training, and the settings that it shares with a sweep."""
 
 from __future__ import annotations
 
@@ -193,7 +193,7 @@ class TrainSettings(ClassImageSettings, PersonSettings):
     keep_checkpoints: int = knob(
         2,
         "Checkpoints to keep",
-        "The best one is kept besides.",
+        "The best one is kept as well.",
         ge=1,
         le=100,
         group="Samples and checkpoints",
@@ -234,6 +234,9 @@ class TrainJob(TrainSettings):
     """Train a base model on one person: the full UNet or a LoRA, with prior preservation."""
 
     kind: ClassVar[str] = "train"
+    doing: ClassVar[str] = "a training is running"
+    noun: ClassVar[str] = "Training"
+    tab: ClassVar[str] = "train"
     method: Method = knob("lora", "Method", "A LoRA is a small file. The whole UNet needs more memory.")
     learning_rate: float | None = knob(
         None,
@@ -287,9 +290,3 @@ class TrainJob(TrainSettings):
     def effective_alpha(self) -> float:
         """LoRA alpha. It is equal to the rank unless given, as alpha 1 barely trains."""
         return self.alpha or float(self.rank)
-
-
-class PreflightJob(TrainJob):
-    """Try one real step of a training: memory, disk and time. Nothing is kept."""
-
-    kind: ClassVar[str] = "preflight"

@@ -11,9 +11,12 @@ FROM_SETTINGS = "Made from the settings if empty."
 
 
 class ExportJob(JobConfig):
-    """Write a model or run in another program's format, read it back, and prove it with a picture."""
+    """Write a model or run in another program's format, read it back, and check it with a picture."""
 
     kind: ClassVar[str] = "export"
+    doing: ClassVar[str] = "a model is being exported"
+    noun: ClassVar[str] = "Export"
+    tab: ClassVar[str] = "convert"
     model: str = knob(
         "portraits",
         "Model",
@@ -51,19 +54,22 @@ class PushJob(JobConfig):
     """Push a run to the Hugging Face Hub, with a description and generated pictures, never a photograph."""
 
     kind: ClassVar[str] = "push"
-    model: str = knob("", "Run", "A run of yours.", choices="models", positional=True)
+    doing: ClassVar[str] = "a run is being pushed to the Hub"
+    noun: ClassVar[str] = "Push"
+    tab: ClassVar[str] = "convert"
+    model: str = knob("", "Run", "A finished run.", choices="models", positional=True)
     repo: str = knob(
         "", "Repository", "owner/name, or a name of your own. The run's name if empty.", max_length=200
     )
-    private: bool = knob(True, "Private", "Only you see it. Off: everybody does.")
+    private: bool = knob(True, "Private", "Only you see it. Everybody does if off.")
     pictures: int = knob(
-        4, "Generated pictures", "The newest of this run, one a prompt, for the model's page.", ge=0, le=12
+        4, "Generated pictures", "The run's newest, one per prompt, for the model's page.", ge=0, le=12
     )
     # Never dumped: job.json, metadata and logs are made from the dump.
     token: str = knob(
         "",
         "Access token",
-        "Of Hugging Face, with the right to write. The machine's login if empty.",
+        "Of Hugging Face, with write access. The machine's login if empty.",
         exclude=True,
         repr=False,
         max_length=400,
@@ -74,11 +80,14 @@ class ImportJob(JobConfig):
     """Keep another program's LoRA as a run, so that it is chosen like any other."""
 
     kind: ClassVar[str] = "import"
+    doing: ClassVar[str] = "a LoRA is being added"
+    noun: ClassVar[str] = "Import"
+    tab: ClassVar[str] = "generate"
     file: Path = knob(..., "LoRA file", "Of kohya, OneTrainer, diffusers, civitai.", positional=True)
     base: str = knob(
         "", "Base model", "The model that it was made for. The only one there is if empty.", choices="bases"
     )
-    trigger: str = knob("", "Words for the person", "For {token} in a prompt. The file's own if empty.")
+    trigger: str = knob("", "Trigger words", "For {token} in a prompt. The file's own if empty.")
     run: str = knob("", "Run name", "The file's name if empty.")
 
 
@@ -86,6 +95,9 @@ class MergeJob(JobConfig):
     """Merge a LoRA into a UNet at a strength. The result is a run of its own."""
 
     kind: ClassVar[str] = "merge"
+    doing: ClassVar[str] = "a LoRA is being merged"
+    noun: ClassVar[str] = "Merge"
+    tab: ClassVar[str] = "convert"
     lora: str = knob("", "LoRA", "A run, or a LoRA's file or folder.", choices="loras", positional=True)
     model: str = knob("", "Model", "A base model or run. The LoRA's own base if empty.", choices="models")
     weight: float = knob(1.0, "LoRA strength", "1 is as trained; -2 to 2.", ge=-2, le=2)
@@ -96,6 +108,9 @@ class ExtractJob(JobConfig):
     """Extract a small LoRA from a trained UNet, and show how much each rank captures."""
 
     kind: ClassVar[str] = "extract"
+    doing: ClassVar[str] = "a LoRA is being extracted"
+    noun: ClassVar[str] = "Extract"
+    tab: ClassVar[str] = "convert"
     trained: str = knob("", "Trained UNet", "A run of the full UNet.", choices="unets", positional=True)
     against: str = knob(
         "",
@@ -115,6 +130,9 @@ class ResizeJob(JobConfig):
     """Reduce the rank of a LoRA, and keep as much of it as that rank can hold."""
 
     kind: ClassVar[str] = "resize"
+    doing: ClassVar[str] = "a LoRA is being resized"
+    noun: ClassVar[str] = "Resize"
+    tab: ClassVar[str] = "convert"
     lora: str = knob("", "LoRA", "A run.", choices="loras", positional=True)
     rank: int = knob(4, "New rank", "Below the LoRA's own rank.", ge=1, le=256)
     run: str = knob("", "Run name", FROM_SETTINGS, group="Output")
@@ -124,6 +142,9 @@ class KeepJob(JobConfig):
     """Make a model kept on a run's way, or a LoRA at a strength, a run of its own."""
 
     kind: ClassVar[str] = "keep"
+    doing: ClassVar[str] = "a kept model is becoming a run"
+    noun: ClassVar[str] = "Keep"
+    tab: ClassVar[str] = "convert"
     model: str = knob("", "Model", "A run, or RUN@STEP.", choices="models", positional=True)
     strength: float = knob(
         1.0, "LoRA strength", "Multiplied into the LoRA, so that 1 is this strength.", ge=0.05, le=2
@@ -135,6 +156,9 @@ class MixJob(JobConfig):
     """Mix two UNets: a weighted sum, or the difference that training made in one added to the other."""
 
     kind: ClassVar[str] = "mix"
+    doing: ClassVar[str] = "two models are being mixed"
+    noun: ClassVar[str] = "Mix"
+    tab: ClassVar[str] = "convert"
     first: str = knob("portraits", "First model", "A base model or run.", choices="models", positional=True)
     second: str = knob("portraits", "Second model", "A base model or run.", choices="models", positional=True)
     way: MixWay = knob("weighted-sum", "Mix method")
@@ -155,6 +179,9 @@ class TokensJob(JobConfig):
     """Show what a base model generates for a token before training, and find rarer ones."""
 
     kind: ClassVar[str] = "tokens"
+    doing: ClassVar[str] = "a token is being inspected"
+    noun: ClassVar[str] = "Token inspection"
+    tab: ClassVar[str] = "convert"
     token: str = knob(
         "sks",
         "Token",

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Box = tuple[float, float, float, float]
 _READERS = 4
 _AMPLE = 40
-"""So much room that many pictures at once are far from a training's peak: 24 GB."""
+"""So much room that many pictures at once are far from a training's peak: 22 GiB."""
 
 
 class Picture(NamedTuple):

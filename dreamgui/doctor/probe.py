@@ -59,7 +59,7 @@ def read_smi(listed: str, table: str) -> tuple[tuple[str, ...], str, str]:
 def pci_makers(bus: Path = Path("/sys/bus/pci/devices")) -> set[str]:
     """Return "nvidia" and "amd" as far as the bus has such a GPU (Linux).
 
-    AMD's count from 4 GB of their own memory, as processors with small graphics of AMD gain nothing by ROCm.
+    AMD's count from 3.7 GiB of their own memory (sold as 4 GB), as processors with small graphics of AMD gain nothing by ROCm.
     """
     found = set()
     for device in bus.glob("*"):

@@ -2,21 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
 
 from PIL import Image
 
 from dreamgui.config import CompareJob
+from dreamgui.data.dataset.dataset import Dataset
 from dreamgui.evaluate.comparison import Comparison
 from dreamgui.evaluate.drift import ClassDrift, class_drift
 from dreamgui.evaluate.figures import Figures
-from dreamgui.evaluate.measures.clip import ClipJudge
+from dreamgui.evaluate.measures.clip import ClipJudge, clip_judge
 from dreamgui.evaluate.measures.reading import DLIB, Reading
-from dreamgui.evaluate.measures.scene import Scenes
+from dreamgui.evaluate.measures.scene import bundled_scenes
 from dreamgui.evaluate.model_rows import ModelRow
 from dreamgui.evaluate.person import CopyPair, Person
 from dreamgui.evaluate.repeat import Earlier
 from dreamgui.events import Cell, Score
+
+
+class Judge(Protocol):
+    """A measure of one picture and its prompt."""
+
+    def scores(self, image: Image.Image, prompt: str) -> Mapping[str, float | None]:
+        """Return scores by the keys of the catalogue's metrics, or None for what can't be measured.
+
+        Args:
+            image: RGB.
+            prompt: as the picture was asked for.
+        """
+        ...
+
+
+def judges_for(job: CompareJob, dataset: Dataset, demo: bool) -> tuple[Judge, ...]:
+    """Return the judges that a job's settings and models allow.
+
+    Args:
+        demo: all models are the bundled one, or were trained on it.
+
+    Raises:
+        BadInput: there is no such CLIP.
+    """
+    found = (
+        bundled_scenes() if demo else None,
+        clip_judge(job.clip, dataset) if job.clip else None,
+    )
+    return tuple(judge for judge in found if judge is not None)
 
 
 class Collected:
@@ -28,8 +59,7 @@ class Collected:
         class_prompt: of the pictures without the token; "" where none are generated.
         person: that pictures are measured against.
         earlier: the report that is repeated.
-        scenes: judge of the prompts' places, where the models are the bundled one's.
-        clip: judge of prompts and crops, where the user names a CLIP.
+        judges: beside those of the face, which the person has.
     """
 
     def __init__(
@@ -39,16 +69,14 @@ class Collected:
         class_prompt: str,
         person: Person,
         earlier: Earlier | None = None,
-        scenes: Scenes | None = None,
-        clip: ClipJudge | None = None,
+        judges: Sequence[Judge] = (),
     ) -> None:
         self.job = job
         self.rows = tuple(rows)
         self.class_prompt = class_prompt
         self.person = person
         self.earlier = earlier
-        self.scenes = scenes
-        self.clip = clip
+        self.judges = judges
         self.reused = 0
         self.cells: list[Cell] = []
         self.class_cells: list[Cell] = []
@@ -75,10 +103,8 @@ class Collected:
         self.reused += reused
         reading = self.person.read(image)
         scores = self.person.scores(reading)
-        if self.scenes:
-            scores["fidelity"] = self.scenes.fidelity(image, prompt)
-        if self.clip:
-            scores |= self.clip.scores(image, prompt)
+        for judge in self.judges:
+            scores |= judge.scores(image, prompt)
         cell = Cell(model, prompt, seed, image, scores)
         self.cells.append(cell)
         self._readings.append(reading)
@@ -134,6 +160,6 @@ class Collected:
             references=self.person.references,
             copies=dict(self._copies),
             reused=self.reused,
-            clip=self.clip.name if self.clip else "",
+            clip=next((judge.name for judge in self.judges if isinstance(judge, ClipJudge)), ""),
             repeated=self.earlier.compared(pictures) if self.earlier and device else None,
         )

@@ -20,6 +20,7 @@ from dreamgui.evaluate.figures import (
 from dreamgui.evaluate.measures.framing import Spread, View
 from dreamgui.evaluate.measures.identity import References
 from dreamgui.evaluate.measures.reading import DLIB, SFACE
+from dreamgui.evaluate.metrics import per_picture
 from dreamgui.evaluate.model_rows import ModelRow
 from dreamgui.evaluate.person import CopyPair
 from dreamgui.evaluate.reference import Reference
@@ -144,14 +145,10 @@ class Comparison:
         generated = sum(cell.model == model for cell in self.cells)
         drift = self.drift.get(model)
         return {
-            **named("likeness", self.likeness(model)),
+            **self._means(model),
             "faces_found": len(faces) / generated if generated else None,
             **named("gain", self.gain(model)),
             **self._similarities(model),
-            **named("fidelity", mean_interval(self.scores(model, "fidelity"))),
-            **named("clip_t", mean_interval(self.scores(model, "clip_t"))),
-            **named("clip_i", mean_interval(self.scores(model, "clip_i"))),
-            **named("memorising", mean_interval(self.scores(model, "memorising"))),
             "copies": float(len(self.copies[model])) if model in self.copies else None,
             "class_likeness": getattr(self.class_likeness(model), "mean", None),
             "class_diversity": getattr(drift, "diversity", None),
@@ -160,6 +157,13 @@ class Comparison:
             **damage_figures(self.damages(model)),
             **framing_figures(self.spread(model)),
         }
+
+    def _means(self, model: str) -> Figures:
+        """Return the metrics that are means over the pictures of a model."""
+        found: Figures = {}
+        for metric in per_picture():
+            found |= named(metric.key, mean_interval(self.scores(model, metric.key)))
+        return found
 
     def _similarities(self, model: str) -> Figures:
         base = next(row.beside for row in self.rows if row.name == model)

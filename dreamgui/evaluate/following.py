@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -107,12 +107,3 @@ class Followed:
         if self.people:
             found |= pose_figures(self.people, detect_bodies(picture), picture.width)
         return found
-
-
-def mean_figures(all_figures: Iterable[Mapping[str, float | None]]) -> Figures:
-    """Return the mean of each figure over pictures, or None where it is measurable in none of them."""
-    found: dict[str, list[float]] = {}
-    for figures in all_figures:
-        for name, value in figures.items():
-            found.setdefault(name, []).extend([] if value is None else [value])
-    return {name: _mean(values) if values else None for name, values in found.items()}

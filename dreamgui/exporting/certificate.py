@@ -91,7 +91,7 @@ class Certificate(Card):
         """The certificate in one sentence."""
         tensors = sum(proof.tensors for proof in self.files.values())
         return (
-            f"Certified: {tensors} tensors read back bitwise; loaded by {self.reader}, it draws the live "
+            f"Certified: {tensors} tensors read back bitwise; loaded by {self.reader}, it generates the live "
             f"model's picture (channels differ by {self.mean_difference:.3f} on average, "
             f"{self.max_difference:.0f} at most; {self.tolerance_mean:g} and {self.tolerance_max:g} pass)."
         )

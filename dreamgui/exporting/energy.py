@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dreamgui.evaluate.reports.charts import curve_chart
+from dreamgui.evaluate.document.charts import curve_chart
 from dreamgui.workspace import write_atomic, write_json
 
 _RANKS = (1, 2, 4, 8, 16, 32, 64, 128)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dreamgui.config import Dtype
 from dreamgui.errors import BadInput
-from dreamgui.models.files.formats import torch_dtype
+from dreamgui.models.files.dtypes import torch_dtype
 from dreamgui.models.files.writing import cast
 from dreamgui.models.lora import kohya
 from dreamgui.models.lora.adapters import LoraFile

@@ -23,7 +23,7 @@ from dreamgui.config import Dtype
 from dreamgui.errors import BadModelFile, Damaged
 from dreamgui.models.catalog.cards import ModelSpec
 from dreamgui.models.catalog.catalog import UNET_FILE, Catalog
-from dreamgui.models.files.formats import ITEM_BYTES, torch_dtype
+from dreamgui.models.files.dtypes import ITEM_BYTES, torch_dtype
 from dreamgui.models.files.header import FileHeader, read_header
 from dreamgui.models.files.layout import PARTS, POSITION_IDS, TEXT_MODEL, Part, empty_unet, read_layout
 from dreamgui.models.files.writing import (
@@ -189,7 +189,7 @@ class _Reader:
                 f"the model's config asks for {list(shape)}.",
                 "Convert the model or train the run again.",
             )
-        kept = torch_dtype(self._header.formats[own])
+        kept = torch_dtype(self._header.dtypes[own])
         dtype = self._dtype or kept
         read = partial(self._read, own, slot, dtype, target_shape)
         changed = dtype != kept or slot.removesuffix(".weight") in self._layers
@@ -209,7 +209,7 @@ def _starts(path: Path, file: Any, header: FileHeader) -> dict[str, int]:
     starts = {}
     for key in file.offset_keys():
         starts[key] = position
-        position += math.prod(header.shapes[key]) * ITEM_BYTES[header.formats[key]]
+        position += math.prod(header.shapes[key]) * ITEM_BYTES[header.dtypes[key]]
     return starts
 
 

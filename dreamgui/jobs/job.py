@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
@@ -24,8 +24,9 @@ from dreamgui.config import JOBS, JobConfig
 from dreamgui.errors import Damaged, DreamError, StopRequested
 from dreamgui.events import Cancelled, Done, Ending, Event, Failed, Loss, Note
 from dreamgui.jobs.log import JobLog
+from dreamgui.jobs.stopping import Stop
 from dreamgui.jobs.telling import unexpected, without_places
-from dreamgui.workspace import is_disk_full, not_enough_disk, read_json, report_full_disk
+from dreamgui.workspace import is_disk_full, not_enough_disk, read_json
 
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 Run = Callable[[JobConfig], Iterator[Event]]
@@ -62,7 +63,7 @@ class Job:
         self._told_pictures = False
         self._events: list[Event] = []
         self._news = threading.Condition()
-        self._stop = threading.Event()
+        self._stop = Stop(folder)
         self._pictures = 0
         self._looked = -LOOK_SECONDS
 
@@ -138,11 +139,7 @@ class Job:
     @property
     def stopping(self) -> bool:
         """Return whether Stop was pressed, in this program or another."""
-        return self._stop.is_set() or self._stop_file.exists()
-
-    @property
-    def _stop_file(self) -> Path:
-        return self.folder / ".stop"
+        return self._stop.is_pressed
 
     @property
     def since(self) -> str:
@@ -156,10 +153,9 @@ class Job:
             NotEnoughDisk: the job is another program's, and there is no room to tell it.
         """
         if not self.ours:
-            with report_full_disk(self._stop_file):
-                self._stop_file.touch()
+            self._stop.press_elsewhere()
             return
-        self._stop.set()
+        self._stop.press()
         with self._news:
             if self._state == "waiting":
                 self._tell(Cancelled(seconds=0.0))
@@ -191,7 +187,7 @@ class Job:
         self._log.begin()
         self.began = began = time.monotonic()
         try:
-            for event in self._drive(recipe):
+            for event in self._stop.thrown_into(recipe(self.config)):
                 self._tell(event)
                 for pause in between_steps() if isinstance(event, Loss) else ():
                     self._tell(pause)
@@ -206,19 +202,6 @@ class Job:
         if self._ended_for:
             self._tell(Note(self._ended_for))
         self._tell(ending)
-
-    def _drive(self, recipe: Run) -> Iterator[Event]:
-        """The recipe's events. At the first yield after Stop, StopRequested is thrown in, once."""
-        stream, told = recipe(self.config), False
-        try:
-            while True:
-                if not told and self.stopping:
-                    told = True
-                    yield stream.throw(StopRequested()) if isinstance(stream, Generator) else next(stream)
-                else:
-                    yield next(stream)
-        except StopIteration:
-            return
 
     def _tell(self, event: Event) -> None:
         """Put pictures into files, the event into the log and then before the followers."""

@@ -38,7 +38,7 @@ def unexpected(error: BaseException, folder: Path, tells_paths: bool) -> Failed:
     if is_disk_full(error):
         full = not_enough_disk(Path(getattr(error, "filename", None) or folder.parent.parent))
         return Failed(full.what, full.next_step)
-    what = f"Something unforeseen went wrong: {type(error).__name__}: {str(error)[:300]}"
+    what = f"Unexpected error: {type(error).__name__}: {str(error)[:300]}"
     details = folder / "error.txt"
     try:
         details.write_text("".join(traceback.format_exception(error)), "utf-8", "backslashreplace")

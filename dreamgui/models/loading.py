@@ -17,7 +17,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 from dreamgui.errors import BadInput, Damaged
 from dreamgui.models.catalog.cards import ModelCard
 from dreamgui.models.controlnet.single_file import load_single_file
-from dreamgui.models.files.formats import CODES, torch_dtype
+from dreamgui.models.files.dtypes import CODES, torch_dtype
 from dreamgui.models.offload import Offloadable
 from dreamgui.models.replay import Replays
 from dreamgui.models.sources.hub import reachable

@@ -97,7 +97,7 @@ def _sampler(pairs: Mapping[str, str], remarks: list[str]) -> str:
         if theirs.lower() == wanted.lower():
             return ours
     if name:
-        remarks.append(f"The sampler {_shown(wanted)} isn't one of DreamGUI's; the chosen one stays.")
+        remarks.append(f"The sampler {_shown(wanted)} isn't known here. The chosen one is kept.")
     return ""
 
 
@@ -123,7 +123,7 @@ def _size(pairs: Mapping[str, str], remarks: list[str]) -> tuple[int, int]:
     if size := re.fullmatch(r"([0-9]{1,5})x([0-9]{1,5})", text):
         return int(size[1]), int(size[2])
     if text:
-        remarks.append(f"Size {_shown(text)} isn't width x height; the chosen one stays.")
+        remarks.append(f"Size {_shown(text)} isn't width x height. The chosen one is kept.")
     return 0, 0
 
 
@@ -141,7 +141,7 @@ def _number(what: str, text: str, otherwise: float, remarks: list[str]) -> float
 
 
 def _no_number(what: str, text: str) -> str:
-    return f"{what[0].upper()}{what[1:]}: {_shown(text)} isn't a number of its range; it was left out."
+    return f"{what[0].upper()}{what[1:]}: {_shown(text)} isn't a number in its range. It was left out."
 
 
 def _shown(text: str) -> str:

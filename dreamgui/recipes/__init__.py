@@ -14,13 +14,16 @@ from dreamgui.workspace import Workspace
 if TYPE_CHECKING:
     from dreamgui.models.manager import Models
 
-_WORKSHOP = ("export", "import", "push", "merge", "extract", "resize", "mix", "tokens", "keep")
 Recipe = Callable[[Any, Workspace, "Models"], Iterator[Event]]
 
 
 def recipe(kind: str) -> Recipe:
-    """The recipe of this kind of job. It is imported when first asked for, as torch takes seconds."""
-    folder = "recipes.workshop" if kind in _WORKSHOP else "recipes"
+    """The recipe of this kind of job. It is imported when first asked for, as torch takes seconds.
+
+    Jobs of config/workshop.py have theirs in recipes/workshop, all others in recipes.
+    """
+    of_workshop = JOBS[kind].__module__ == "dreamgui.config.workshop"
+    folder = "recipes.workshop" if of_workshop else "recipes"
     name = f"{kind}_" if iskeyword(kind) else kind
     return getattr(import_module(f"dreamgui.{folder}.{name}"), name)
 

@@ -14,17 +14,15 @@ from dreamgui.data.dataset.opened import opened
 from dreamgui.diffusion.generation import batches, generated, notes_on, request
 from dreamgui.diffusion.sample import ImageRequest
 from dreamgui.errors import StopRequested
-from dreamgui.evaluate.collecting import Collected
+from dreamgui.evaluate.collecting import Collected, judges_for
 from dreamgui.evaluate.comparison import Comparison
+from dreamgui.evaluate.document import fonts
 from dreamgui.evaluate.drift import CLASS_PICTURES
 from dreamgui.evaluate.earlier.reuse import EarlierPictures, weights_sha256
-from dreamgui.evaluate.measures.clip import clip_judge
-from dreamgui.evaluate.measures.scene import bundled_scenes
 from dreamgui.evaluate.measures.sface import SFace, fetched, from_workspace
 from dreamgui.evaluate.model_rows import ModelRow, compared_rows, model_row
 from dreamgui.evaluate.person import person_of
 from dreamgui.evaluate.repeat import read_report
-from dreamgui.evaluate.reports import fonts
 from dreamgui.evaluate.reports.compare_report import compare_document
 from dreamgui.evaluate.reports.plane_report import suggestion_sentences
 from dreamgui.evaluate.reports.report import versions, write_report
@@ -84,11 +82,11 @@ def compare(job: CompareJob, workspace: Workspace, models: Models) -> Generator[
         second = SFace(job.recogniser) if job.recogniser else from_workspace(workspace)
         dataset = yield from opened(workspace, job.dataset)
         person = person_of(dataset, second)
-        clip = clip_judge(job.clip, dataset) if job.clip else None
+        demo = all(models.catalog.card(row.base).family == "demo" for row in rows)
+        judges = judges_for(job, dataset, demo)
         for sentence in person.reference.notes:
             yield Note(sentence)
-        drawn = all(models.catalog.card(row.base).family == "demo" for row in rows)
-        found = Collected(job, rows, class_prompt, person, earlier, bundled_scenes() if drawn else None, clip)
+        found = Collected(job, rows, class_prompt, person, earlier, judges)
         machine = {"device": models.status()["device"], **versions()}
         before = EarlierPictures(workspace, machine) if job.reuse and not earlier else None
         for row in found.rows:

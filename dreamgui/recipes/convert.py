@@ -23,7 +23,7 @@ from dreamgui.models.catalog.cards import (
     write_model,
 )
 from dreamgui.models.complete import Gathered, gather
-from dreamgui.models.files.formats import CODES, ITEM_BYTES
+from dreamgui.models.files.dtypes import CODES, ITEM_BYTES
 from dreamgui.models.files.hashing import BackgroundHash
 from dreamgui.models.files.header import read_header
 from dreamgui.models.files.layout import PARTS
@@ -200,7 +200,7 @@ def _reopen(gathered: Gathered, folder: Path) -> None:
         written = read_header(folder / WEIGHTS[part]).shapes
         if written != {key: slot.shape for key, slot in gathered.components[part].slots.items()}:
             raise Damaged(
-                f"The {PART_WORDS[part]} wasn't written as it should be.", "Check the disk and convert again."
+                f"The {PART_WORDS[part]} wasn't written whole.", "Check the disk and convert again."
             )
     if loading.load_tokenizer(folder)("a photo of a cat").input_ids != _CAT:
         raise Damaged(

@@ -18,6 +18,7 @@ from dreamgui.diffusion.text import prompt_notes
 from dreamgui.errors import SliceOver, StopRequested, TrainingFailed
 from dreamgui.events import Begun, Event, Note, Progress, Sampled, Saved
 from dreamgui.models.device import is_out_of_memory
+from dreamgui.training.checkpoint_rhythm import CheckpointRhythm
 from dreamgui.training.checkpoints import MovementGuard
 from dreamgui.training.likeness import LikenessWatch
 from dreamgui.training.loss_log import Board, LossLog
@@ -77,11 +78,11 @@ def training_loop(
     requests.forget()
     yield Begun("run", run.name)
 
-    samples_fit, every = True, job.effective_snapshot_every
+    samples_fit = True
     try:
         if first == 1 and job.sample_every:
             samples_fit = yield from _samples(parts, training, job, 0, watch)
-        saved_at = told_at = time.monotonic()
+        rhythm, told_at = CheckpointRhythm(job), time.monotonic()
         for step in range(first, job.steps + 1):
             started, last = time.monotonic(), step == job.steps
             if training.text_trains and step > job.text_steps:
@@ -107,8 +108,8 @@ def training_loop(
                 yield Progress("Training", step, job.steps)
                 yield from watch.news()
                 sample_now, save_now = requests.take(SAMPLE), requests.take(SAVE)
-            save_now = save_now or time.monotonic() - saved_at > job.checkpoint_seconds
-            sample_now, save_now = map(bool, training.peers.from_first(sample_now, save_now))
+            agreed = training.peers.from_first(sample_now, save_now or rhythm.is_late)
+            sample_now, save_now = map(bool, agreed)
 
             # Once in a while: the loss on photographs that aren't trained on.
             if held_out and (step % job.validate_every == 0 or last):
@@ -117,20 +118,20 @@ def training_loop(
 
             # Once in a while: pictures from the weights as they are now.
             due = job.sample_every and (step % job.sample_every == 0 or last)
-            judged = log.by_likeness and (step % job.checkpoint_every == 0 or last)
+            judged = log.by_likeness and (rhythm.falls_on(step) or last)
             sample_now = sample_now or bool(due or judged)
             if sample_now and samples_fit:
                 yield from log.rest()
                 samples_fit = yield from _samples(parts, training, job, step, watch)
 
             # Once in a while, and after so many seconds at the latest: a checkpoint.
-            if (step % job.checkpoint_every == 0 or save_now) and not last:
+            if rhythm.is_due(step, save_now):
                 yield from log.rest()
                 yield from watch.news(wait=log.by_likeness)
                 path = run.save_checkpoint(training, log)
-                saved_at = time.monotonic()
+                rhythm.saved()
                 yield Saved("checkpoint", path.name, path)
-            if every and step % every == 0 and not last:
+            if rhythm.keeps_model(step):
                 run.save_snapshot(training, parts, step, earlier_seconds + time.monotonic() - began)
             if bootstrap.is_over() and not last:
                 raise SliceOver

@@ -16,27 +16,7 @@ from gradio.events import api
 from pydantic.fields import FieldInfo
 
 from dreamgui.assets import asset
-from dreamgui.config import (
-    ClassImagesJob,
-    CompareJob,
-    ControlJob,
-    ConvertJob,
-    CropJob,
-    ExportJob,
-    ExtractJob,
-    GenerateJob,
-    ImportJob,
-    JobConfig,
-    KeepJob,
-    MergeJob,
-    MixJob,
-    PreflightJob,
-    PushJob,
-    ResizeJob,
-    SweepJob,
-    TokensJob,
-    TrainJob,
-)
+from dreamgui.config import JOBS, DemoJob, JobConfig
 from dreamgui.errors import BadInput, UnknownName
 from dreamgui.events import Cell, ControlMap, Failed, Sampled, Saved
 from dreamgui.names import composed
@@ -51,26 +31,8 @@ from dreamgui.ui.parts.uploads import uploaded
 from dreamgui.ui.parts.widgets import extra, holds_path
 from dreamgui.workspace import EXPORTS, Workspace
 
-ACTIONS: tuple[type[JobConfig], ...] = (
-    CropJob,
-    ConvertJob,
-    ClassImagesJob,
-    TrainJob,
-    PreflightJob,
-    SweepJob,
-    ImportJob,
-    GenerateJob,
-    CompareJob,
-    ControlJob,
-    ExportJob,
-    PushJob,
-    MergeJob,
-    ExtractJob,
-    ResizeJob,
-    MixJob,
-    TokensJob,
-    KeepJob,
-)
+ACTIONS = tuple(job for job in JOBS.values() if job is not DemoJob)
+"""Jobs that a page and a program may start; the demo is the command line's."""
 LARGEST_EXPORT_BYTES = 5_000_000_000
 LOOK_SECONDS = 0.5
 DEMO = "demo"
@@ -262,7 +224,7 @@ def _received(name: str, field: FieldInfo, value: Any, local: bool) -> Any:
     if not value or not (name == "source" or holds_path(field) or name in MODEL_FILES):
         return value
     if not local and name not in UPLOADED:
-        raise BadInput(f"{name} names a place on the server.", "Leave it out; the result can be downloaded.")
+        raise BadInput(f"{name} is a path on the server.", "Leave it out; the result can be downloaded.")
     if local and name in MODEL_FILES:
         return value
     return str(received_file(value, local))

@@ -200,7 +200,9 @@ def _live_endpoints(services: Services) -> list[FunctionType]:
         active = services.jobs.active(kind)
         names = [found[0].name for job in active if (found := view_of(job).all(Begun))]
         if not names:
-            raise BadInput(f"No {kind} job is past its start.", "Start one, and let its first step come.")
+            raise BadInput(
+                f"No {kind} job has begun its first step.", "Start one, and wait for its first step."
+            )
         return names[0]
 
     def ask(what: RunRequest) -> dict[str, str]:
@@ -235,7 +237,7 @@ def _inspect_endpoint(local: bool) -> FunctionType:
             path = received_file(source, local).expanduser()
             if not path.exists():
                 raise BadInput(
-                    f"{path.name!r} is no file on this computer.", "Check the path, or upload the file."
+                    f"There is no file {path.name!r} on this computer.", "Check the path, or upload the file."
                 )
             return inspect_file(path)
 

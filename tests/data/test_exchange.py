@@ -19,7 +19,7 @@ from dreamgui.data.exchange.exchange import (
     export,
     export_folder,
     export_zip,
-    import_zip,
+    import_export,
     is_export,
 )
 from dreamgui.data.faces.detect import Face
@@ -56,7 +56,7 @@ def test_a_data_set_leaves_and_comes_back(dataset: Dataset, workspace: Workspace
     assert is_export(path) and path.read_bytes() == export_zip(dataset, tmp_path / "b.zip").read_bytes()
     with zipfile.ZipFile(path) as archive:
         assert not any("upload" in name or "0002" in name for name in archive.namelist())
-    again = import_zip(path, workspace, "anna")
+    again = import_export(path, workspace, "anna").dataset
     assert again.folder.name == "anna-2"
     kept = [entry for entry in dataset.entries if not entry.dropped]
     assert again.entries == tuple(kept) and not again.undoable
@@ -70,7 +70,7 @@ def test_a_data_set_leaves_and_comes_back(dataset: Dataset, workspace: Workspace
 def test_an_imported_set_never_reaches_another_ones_photographs(
     dataset: Dataset, workspace: Workspace, tmp_path: Path
 ) -> None:
-    again = import_zip(export_zip(dataset, tmp_path / "a.zip"), workspace, "b")
+    again = import_export(export_zip(dataset, tmp_path / "a.zip"), workspace, "b").dataset
     uploads = json.loads((again.folder / "dataset.json").read_text("utf-8"))["uploads"]
     assert uploads.startswith("imported-") and uploads not in workspace.names("uploads")
 
@@ -147,7 +147,7 @@ def test_a_spoilt_export_is_refused_and_leaves_nothing(
         for name, data in files.items():
             archive.writestr(name, data)
     with pytest.raises(BadInput, match=r"a\.zip is no dataset"):
-        import_zip(path, workspace, "x")
+        import_export(path, workspace, "x")
     assert [file.name for file in (workspace.root / "datasets").iterdir()] == ["anna"]
 
 
@@ -202,7 +202,7 @@ def test_every_layout_comes_back(
 ) -> None:
     target = export(dataset, tmp_path / name, layout)
     assert is_export(target) and export(dataset, target, layout) == target
-    again = import_zip(target, workspace, "back")
+    again = import_export(target, workspace, "back").dataset
     assert again.entries == tuple(entry for entry in dataset.entries if not entry.dropped)
     assert subset(again.folder)["image_dir"] == (again.folder / "images").as_posix()
 

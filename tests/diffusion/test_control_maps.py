@@ -8,7 +8,7 @@ import sys
 import numpy as np
 from PIL import Image, ImageDraw
 
-from dreamgui.diffusion.control.control_maps import canny_map, pose_map, visible_points
+from dreamgui.diffusion.control.control_maps import canny_map, skeletons, visible_points
 
 # Nose, neck, right arm, left arm, right leg, left leg, eyes, ears, in a picture 128 pixels wide and high.
 TRUNK_AND_ARMS = [(64, 20), (64, 36), (50, 36), (44, 56), (42, 74), (78, 36), (84, 56), (86, 74)]
@@ -43,7 +43,7 @@ def test_canny_finds_the_edge_of_a_disc_at_the_pictures_size() -> None:
 def test_canny_is_controlnet_auxs_own_map() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (16, 16, 3), dtype=np.uint8)
     image = Image.fromarray(noise).resize((128, 128), Image.Resampling.BICUBIC)
-    pose_map(standing(), (128, 128))  # imports the package with its stub
+    skeletons([standing()], (128, 128))  # imports the package with its stub
     from controlnet_aux import CannyDetector  # pyright: ignore[reportMissingTypeStubs]
 
     theirs = CannyDetector()(image, 60, 150, detect_resolution=128, image_resolution=128)
@@ -57,7 +57,7 @@ def test_higher_thresholds_keep_fewer_edges() -> None:
 
 
 def test_skeleton_has_openposes_colours_in_place() -> None:
-    skeleton = np.asarray(pose_map(standing(), (128, 128)))
+    skeleton = np.asarray(skeletons([standing()], (128, 128)))
     assert skeleton.shape == (128, 128, 3)
     assert not skeleton[:10, :10].any()
     red, green, blue = skeleton[20, 64].astype(int)
@@ -66,7 +66,7 @@ def test_skeleton_has_openposes_colours_in_place() -> None:
 
 
 def test_small_skeletons_are_controlnet_auxs_own_drawing() -> None:
-    ours = np.asarray(pose_map(standing(), (128, 128)))
+    ours = np.asarray(skeletons([standing()], (128, 128)))
     from controlnet_aux.open_pose import BodyResult, Keypoint, PoseResult, draw_poses  # pyright: ignore
 
     points: list[Keypoint | None] = [Keypoint(x / 128, y / 128) for x, y in STANDING]
@@ -77,10 +77,10 @@ def test_small_skeletons_are_controlnet_auxs_own_drawing() -> None:
 
 
 def test_large_skeletons_keep_their_proportions() -> None:
-    usual = np.asarray(pose_map(standing() * [4, 4, 1], (512, 512)).resize((1024, 1024))).astype(float)
-    large = np.asarray(pose_map(standing() * [8, 8, 1], (1024, 1024))).astype(float)
+    usual = np.asarray(skeletons([standing() * [4, 4, 1]], (512, 512)).resize((1024, 1024))).astype(float)
+    large = np.asarray(skeletons([standing() * [8, 8, 1]], (1024, 1024))).astype(float)
     assert np.abs(usual - large).mean() < 0.5
-    assert pose_map(standing() * [6, 8, 1], (768, 1024)).size == (768, 1024)
+    assert skeletons([standing() * [6, 8, 1]], (768, 1024)).size == (768, 1024)
 
 
 def test_points_unseen_or_outside_are_not_drawn() -> None:
@@ -89,8 +89,8 @@ def test_points_unseen_or_outside_are_not_drawn() -> None:
     points[13, 1] = 140
     seen = visible_points(points, (128, 128))
     assert not seen[10] and not seen[13] and seen.sum() == 16
-    assert not np.asarray(pose_map(points, (128, 128)))[104:, :].any(), "both shins are left out"
-    assert not np.asarray(pose_map(standing(0.0), (128, 128))).any()
+    assert not np.asarray(skeletons([points], (128, 128)))[104:, :].any(), "both shins are left out"
+    assert not np.asarray(skeletons([standing(0.0)], (128, 128))).any()
 
 
 def test_controlnet_aux_still_needs_the_stub() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from dreamgui.diffusion.control.control_maps import canny_map, pose_map
+from dreamgui.diffusion.control.control_maps import canny_map, skeletons
 from dreamgui.diffusion.control.ready_maps import is_edge_map, is_skeleton, ready_map
 from tests.data.conftest import packaged
 from tests.diffusion.test_control_maps import standing
@@ -19,7 +19,7 @@ def astronaut() -> Image.Image:
 
 
 def skeleton(size_px: int = 512) -> Image.Image:
-    return pose_map(standing() * [size_px / 128, size_px / 128, 1], (size_px, size_px))
+    return skeletons([standing() * [size_px / 128, size_px / 128, 1]], (size_px, size_px))
 
 
 def as_jpeg(image: Image.Image) -> Image.Image:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from dreamgui.evaluate.following import Followed, edge_recall, mean_figures, pose_figures
+from dreamgui.evaluate.following import Followed, edge_recall, pose_figures
 from tests.data.conftest import packaged
 from tests.diffusion.test_control_maps import standing
 
@@ -69,8 +69,3 @@ def test_a_photograph_follows_its_own_pose() -> None:
     followed = Followed(picture, people=tuple(detect_bodies(picture)))
     assert followed.figures(picture) == {"pose_within": 1.0, "pose_distance": 0.0}
     assert followed.figures(Image.new("RGB", picture.size)) == {"pose_within": 0.0, "pose_distance": None}
-
-
-def test_means_leave_out_what_was_not_measurable() -> None:
-    means = mean_figures([{"a": 1.0, "b": None}, {"a": None, "b": None}, {"a": 0.5}])
-    assert means == {"a": 0.75, "b": None} and not np.isnan([means["a"]]).any()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from PIL import Image, ImageDraw
 
-from dreamgui.evaluate.reports import fonts
-from dreamgui.evaluate.reports.sheet import contact_sheet
+from dreamgui.evaluate.document import fonts
+from dreamgui.evaluate.document.sheet import contact_sheet
 
 
 class Letters:

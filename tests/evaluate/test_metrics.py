@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from dreamgui.evaluate.metrics import BY_KEY, METRICS, measured, metric_of
+from dreamgui.evaluate import metrics
+from dreamgui.evaluate.document.blocks import Heading, Table
+from dreamgui.evaluate.metrics import BY_KEY, METRICS, NEITHER, Metric, measured, metric_of
+from dreamgui.evaluate.reports.measures_report import definition_blocks, measure_blocks
 from tests.evaluate.compared import compared
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
@@ -46,3 +50,29 @@ def test_a_value_is_shown_with_its_interval() -> None:
     assert metric.text({"identity": 0.5, "identity_low": 0.25, "identity_high": 0.75}) == "0.50 [0.25, 0.75]"
     assert metric.text({"identity": None}) == "" and metric.text({}) == ""
     assert measured({"a": {"identity": None}, "b": {"copies": 0.0}}) == (BY_KEY["copies"],)
+
+
+def test_a_metric_of_single_pictures_needs_its_row_in_the_catalogue_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its means, the report's table and its definition follow from it."""
+    smile = Metric(
+        "smile", "Smile", "mean width of the mouth", "0 to 1", NEITHER, group="Mood", per_picture=True
+    )
+    monkeypatch.setattr(metrics, "METRICS", (*METRICS, smile))
+    monkeypatch.setattr(metrics, "BY_KEY", {**BY_KEY, "smile": smile})
+    whole = compared()
+    cells = tuple(replace(cell, scores={**cell.scores, "smile": 0.25}) for cell in whole.cells)
+    found = compared(cells=cells)
+    assert found.figures("anna")["smile"] == pytest.approx(0.25)
+    blocks = list(measure_blocks(found, {}))
+    assert Heading("Mood") in blocks
+    assert Table(("Model", "Smile"), (("base", "0.25 [0.25, 0.25]"), ("anna", "0.25 [0.25, 0.25]"))) in blocks
+    assert any("mean width of the mouth" in str(block) for block in definition_blocks(found))
+
+
+def test_tables_of_the_report_keep_the_order_of_the_catalogue() -> None:
+    assert list(metrics.by_group(METRICS)) == [
+        "Identity similarity", "Identity similarity by the second recogniser", "Prompt fidelity", "Memorising",
+        "Pictures without the token", "Pose and framing",
+    ]  # fmt: skip

@@ -17,17 +17,17 @@ from dreamgui.config import CompareJob
 from dreamgui.data.faces.identity import Likeness
 from dreamgui.errors import Damaged
 from dreamgui.evaluate.comparison import Comparison
+from dreamgui.evaluate.document.blocks import Document, Figure, Heading, Paragraph, Table
+from dreamgui.evaluate.document.charts import curve_chart, interval_chart, smoothed
+from dreamgui.evaluate.document.html import to_html
+from dreamgui.evaluate.document.markdown import to_markdown
+from dreamgui.evaluate.document.sheet import contact_sheet
 from dreamgui.evaluate.drift import ClassDrift, class_drift
 from dreamgui.evaluate.measures.recogniser import unit
 from dreamgui.evaluate.model_rows import ModelRow
 from dreamgui.evaluate.reference import Reference
-from dreamgui.evaluate.reports.charts import curve_chart, interval_chart, smoothed
 from dreamgui.evaluate.reports.compare_report import compare_document, grid
-from dreamgui.evaluate.reports.document import Document, Figure, Heading, Paragraph, Table
-from dreamgui.evaluate.reports.html import to_html
-from dreamgui.evaluate.reports.markdown import to_markdown
 from dreamgui.evaluate.reports.report import png, write_report
-from dreamgui.evaluate.reports.sheet import contact_sheet
 from dreamgui.evaluate.statistics import Interval, mean_interval
 from dreamgui.events import Cell
 from tests.data.conftest import packaged

@@ -116,7 +116,7 @@ def test_a_built_callback_is_forgotten(tmp_path: Path) -> None:
 def test_an_honest_checkpoint_through_the_child_process(tmp_path: Path) -> None:
     torch.save({"state_dict": {"a": torch.ones(300, 300)}}, tmp_path / "x.ckpt")
     header = read_pickled_header(tmp_path / "x.ckpt")
-    assert (header.shapes, header.formats) == ({"a": (300, 300)}, {"a": "F32"})
+    assert (header.shapes, header.dtypes) == ({"a": (300, 300)}, {"a": "F32"})
     with TensorReader(tmp_path / "x.ckpt", header) as reader:
         assert torch.equal(reader.get("a"), torch.ones(300, 300))
 

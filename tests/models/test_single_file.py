@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 
 from dreamgui.assets import asset
 from dreamgui.errors import BadModelFile
-from dreamgui.models.files.formats import torch_dtype
+from dreamgui.models.files.dtypes import torch_dtype
 from dreamgui.models.files.layout import PARTS, POSITION_IDS, Part, read_layout
 from dreamgui.models.recognition.components import WEIGHTS
 from tests.single_files import join_parts, write_parts, write_single_file

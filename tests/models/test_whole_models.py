@@ -23,7 +23,7 @@ from dreamgui.exporting.whole_model import (
     write_checkpoint,
     write_folder,
 )
-from dreamgui.models.files.formats import CODES, FORMATS, holds_all_of, torch_dtype
+from dreamgui.models.files.dtypes import CODES, DTYPES, holds_all_of, torch_dtype
 from dreamgui.models.files.layout import PARTS, POSITION_IDS, read_layout
 from dreamgui.models.files.writing import NonFiniteError, TensorEntry, write_safetensors
 from dreamgui.models.recognition.components import WEIGHTS
@@ -43,7 +43,7 @@ def entry_of(key: str, tensor: torch.Tensor) -> TensorEntry:
 def test_the_bytes_are_those_of_the_safetensors_library(tmp_path: Path) -> None:
     """Of every dtype, in whatever order the tensors come, with names that JSON escapes."""
     numbers = torch.arange(12).reshape(3, 4)
-    tensors = {f"{name}.weight": numbers.to(torch_dtype(name)) for name in FORMATS}
+    tensors = {f"{name}.weight": numbers.to(torch_dtype(name)) for name in DTYPES}
     tensors |= {"scalar": torch.tensor(2.5), "Ä": torch.zeros(0, 3), 'a "\\/\t\x01\x7f\u2028': torch.ones(2)}
     tensors |= {"b": torch.ones(2).half(), "\U0001d4b3": torch.ones(2), "\uffee": torch.ones(2)}
     entries = [entry_of(key, tensor) for key, tensor in tensors.items()]
@@ -66,7 +66,7 @@ def test_the_bytes_hang_on_no_order_of_the_texts(tmp_path: Path) -> None:
         assert file.metadata() == {"format": "pt", **texts}
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if torch_dtype(name).is_floating_point])
+@pytest.mark.parametrize("name", [name for name in DTYPES if torch_dtype(name).is_floating_point])
 def test_numbers_of_every_floating_dtype_are_checked(tmp_path: Path, name: str) -> None:
     """NaN is refused where it is asked and where a number is cast; finite numbers are cast as torch casts them."""
     dtype, values = torch_dtype(name), torch.tensor([1.0, -2.0, 0.5])
@@ -98,7 +98,7 @@ def test_what_is_no_number_in_the_dtype_is_refused(tmp_path: Path, number: float
 
 
 @pytest.mark.parametrize("dtype", CODES)
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", DTYPES)
 def test_a_dtype_holds_all_numbers_of_another_if_none_changes_on_the_way(dtype: Any, name: str) -> None:
     """Every bit pattern of the short dtypes; of the wide ones the closest neighbours of 1, and the largest number."""
     own = torch_dtype(name)

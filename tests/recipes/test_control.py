@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from dreamgui.config import ControlJob, CropJob
 from dreamgui.data.crop import square_crop
 from dreamgui.diffusion.control.control_image import leading_square, make_control_map
-from dreamgui.diffusion.control.control_maps import canny_map, pose_map
+from dreamgui.diffusion.control.control_maps import canny_map, skeletons
 from dreamgui.diffusion.control.frame import bars, fitted
 from dreamgui.diffusion.control.own_pose import pose_text
 from dreamgui.diffusion.generation import request
@@ -187,7 +187,7 @@ def test_a_ready_edge_map_is_used_as_it_is_and_said(models: Models, tmp_path: Pa
 
 
 def test_a_ready_skeleton_is_used_as_it_is_and_said(models: Models, tmp_path: Path) -> None:
-    skeleton = pose_map(standing(), (128, 128))
+    skeleton = skeletons([standing()], (128, 128))
     skeleton.save(tmp_path / "pose.png")
     events = generated(models, models=("tiny",), image=tmp_path / "pose.png", control="pose")
     [control_map] = [event for event in events if isinstance(event, ControlMap)]

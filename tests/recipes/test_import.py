@@ -83,7 +83,7 @@ def test_other_kinds_stay_as_they_are(models: Models, tmp_path: Path) -> None:
 
 def test_a_file_without_words_says_so(models: Models, tmp_path: Path) -> None:
     save_file(named(NAMINGS["kohya"], (OUT,)), tmp_path / "x.safetensors")
-    assert "doesn't tell its words" in imported(models, tmp_path / "x.safetensors")[1]
+    assert "doesn't name its trigger words" in imported(models, tmp_path / "x.safetensors")[1]
 
 
 def test_one_of_zeros_is_told(models: Models, tmp_path: Path) -> None:

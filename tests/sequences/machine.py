@@ -109,7 +109,7 @@ class Machine(RuleBasedStateMachine):
         note(f"{what}: {outcome.ending}")
         if isinstance(outcome.ending, Failed):
             told = outcome.ending
-            assert "unforeseen" not in told.what, told.what
+            assert "Unexpected error" not in told.what, told.what
             assert told.what.endswith((".", "?")) and told.next_step, told
             full = any(words in told.what for words in _FULL_WORDS)
             assert not (full and self._whole), f"told of a full disk that has room: {told}"

@@ -129,14 +129,14 @@ def test_uploads_are_counted_and_refused_with_a_reason(
         assert "Before your first upload" in refusal(visitor, 1)
         with visiting(visitor):
             services.agree()
-    assert refusal(ANNA, 1_000_000) == "" and "how large" in refusal(ANNA, None)
+    assert refusal(ANNA, 1_000_000) == "" and "names no size" in refusal(ANNA, None)
     file = tmp_path / "gradio" / "x" / "a.jpg"
     file.parent.mkdir(parents=True)
     file.write_bytes(bytes(900_000))
     files.grant_uploads(ANNA, [str(file)])
     assert files.sent_bytes(ANNA) == 900_000 and files.sent_bytes(BEN) == 0
-    assert "you have sent 900 kB" in refusal(ANNA, 200_000) and refusal(ANNA, 100_000) == ""
-    assert "All visitors" in refusal(BEN, 700_000) and refusal(BEN, 600_000) == ""
+    assert "unused uploads have 900 kB" in refusal(ANNA, 200_000) and refusal(ANNA, 100_000) == ""
+    assert "space for uploads is full" in refusal(BEN, 700_000) and refusal(BEN, 600_000) == ""
     file.unlink()
     assert refusal(ANNA, 1_000_000) == ""
 

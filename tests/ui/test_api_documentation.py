@@ -89,9 +89,9 @@ def test_a_sweeps_queue_is_changed_while_it_runs(page: Page) -> None:
 
 def test_a_request_without_a_running_job_is_refused(page: Page) -> None:
     app = Client(page.url, verbose=False)
-    with pytest.raises(AppError, match="No train job is past its start"):
+    with pytest.raises(AppError, match="No train job has begun its first step"):
         app.predict(what="save", api_name="/ask")
-    with pytest.raises(AppError, match="No sweep job is past its start"):
+    with pytest.raises(AppError, match="No sweep job has begun its first step"):
         app.predict(api_name="/queue")
 
 
@@ -114,6 +114,6 @@ def test_strangers_inspect_uploads_only(public_page: Page, tmp_path: Path) -> No
 
 
 def test_strangers_place_no_exports(public_page: Page, tmp_path: Path) -> None:
-    with pytest.raises(AppError, match="out names a place on the server"):
+    with pytest.raises(AppError, match="out is a path on the server"):
         visit(public_page).predict(out=str(tmp_path / "there"), api_name="/export")
     assert not (tmp_path / "there").exists()

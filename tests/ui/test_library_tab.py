@@ -147,7 +147,7 @@ def test_a_download_is_the_item_without_checkpoints(
     with zipfile.ZipFile(chosen.zipped("checkpoint/anna-1/step-000010")) as file:
         assert "step-000010/training.safetensors" in file.namelist()
     monkeypatch.setattr(tab, "LARGEST_DOWNLOAD_BYTES", 10)
-    with pytest.raises(gr.Error, match="a browser takes"):
+    with pytest.raises(gr.Error, match="a browser downloads at most"):
         chosen.zipped("run/anna-1")
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from dreamgui.config import ClassImagesJob, CompareJob, JobConfig, TrainJob
+from dreamgui.config import ClassImagesJob, CompareJob, JobConfig, MergeJob, TrainJob
 from dreamgui.events import Cell, Done, Loss, Note, Progress, Sampled
 from dreamgui.jobs.job import Job
 from dreamgui.services import Services
+from dreamgui.ui.head.status import status_line
 from dreamgui.ui.parts.markup import progress_card
+from dreamgui.ui.parts.session import Device
 from dreamgui.ui.parts.stream import JobView, duration, loss_frame, seconds_left, summary, view_of
 from dreamgui.ui.results.grid import grid, prompts_of, short_prompts
 from tests.ui.fakes import fake_services
@@ -134,3 +136,13 @@ def test_done_shows_a_full_end(services: Services) -> None:
     assert isinstance(view.ending, Done)
     link = '<a href="#library/run/anna"><b>anna</b></a>'
     assert f"Saved the run {link}." in progress_card(view, services.jobs, "", "Go on.")
+
+
+def test_the_status_line_keeps_a_words_own_capitals(
+    services: Services, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It said "A lora is being merged"."""
+    job = Job(tmp_path / "20261129-120000-merge-0000", MergeJob())
+    monkeypatch.setattr(services.jobs, "active", lambda kind=None: [job])
+    line = status_line(services, Device(services))
+    assert 'href="#convert">A LoRA is being merged</a>' in line and 'data-title="Merge"' in line

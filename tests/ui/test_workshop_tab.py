@@ -49,7 +49,7 @@ def test_every_tool_has_its_form(page: Page) -> None:
 def test_strangers_name_no_place_of_the_server(public_page: Page, tmp_path: Path) -> None:
     assert not {"export-out", "convert-out"} & ids(public_page)
     client = visit(public_page)
-    with pytest.raises(Exception, match="a place on the server"):
+    with pytest.raises(Exception, match="a path on the server"):
         client.predict(source="demo", to="single-file", out=str(tmp_path / "x"), api_name="/convert")
     assert not (tmp_path / "x").exists()
 

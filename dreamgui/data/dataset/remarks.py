@@ -28,7 +28,7 @@ def remarks(photograph: Photograph) -> Iterator[Note]:
             "if the person stands upright."
         )
     if photograph.agreement == 0:
-        yield Note(f"{photograph.source}: someone else? Nobody in it looks like the person of the others.")
+        yield Note(f"{photograph.source}: someone else? No face in it resembles the person in the others.")
     if photograph.others:
         why = "the person of the set" if photograph.agreement else "the largest and most central one"
         yield Note(f"{photograph.source}: {len(photograph.faces)} faces; {why} was taken.")

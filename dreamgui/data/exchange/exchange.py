@@ -163,11 +163,6 @@ class Imported(NamedTuple):
     remarks: tuple[str, ...]
 
 
-def import_zip(path: Path, workspace: Workspace, wanted: str) -> Dataset:
-    """Return the dataset of :func:`import_export` without the sentences."""
-    return import_export(path, workspace, wanted).dataset
-
-
 def import_export(path: Path, workspace: Workspace, wanted: str) -> Imported:
     """A dataset from an exported zip or folder, under the given name or the next free one.
 

@@ -63,16 +63,6 @@ def visible_points(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return (visibility >= LEAST_VISIBILITY) & (x >= 0) & (x < size[0]) & (y >= 0) & (y < size[1])
 
 
-def pose_map(points: np.ndarray, size: tuple[int, int]) -> Image.Image:
-    """Return one person's skeleton, as :func:`skeletons` does for several.
-
-    Args:
-        points: [18, 3] in OpenPose's order: x and y in pixels of a picture of this size, visibility 0..1.
-        size: width and height of the map in pixels.
-    """
-    return skeletons([points], size)
-
-
 def skeletons(people: Sequence[np.ndarray], size: tuple[int, int]) -> Image.Image:
     """The coloured OpenPose skeletons on black that pose ControlNets were trained on. Without people the picture is black.
 
@@ -80,7 +70,7 @@ def skeletons(people: Sequence[np.ndarray], size: tuple[int, int]) -> Image.Imag
     512 pixels. So a larger map is drawn with its shorter side at 512 and enlarged; a smaller one as it is.
 
     Args:
-        people: points of each, as for :func:`pose_map`.
+        people: points of each, [18, 3] in OpenPose's order: x and y in pixels of a picture of this size, visibility 0..1.
         size: width and height of the map in pixels.
     """
     open_pose = _open_pose()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from dreamgui.data.faces.detect import Face, detect_faces
+from dreamgui.data.faces.detect import Face
 from dreamgui.data.faces.identity import face_chip
 
 FRONTAL_DEGREES = 15.0
@@ -98,20 +98,6 @@ class Spread:
             f"{model} generates {kind} only, in {len(self.views)} pictures with a face: train on more framings and turns of "
             "the head, or stop earlier."
         )
-
-
-def spread(pictures: Iterable[Image.Image]) -> Spread:
-    """Return the views of pictures. The largest face counts.
-
-    Args:
-        pictures: RGB, upright.
-    """
-    views, count = [], 0
-    for picture in pictures:
-        count += 1
-        if face := max(detect_faces(picture), key=lambda found: found.size_px, default=None):
-            views.append(view(picture, face))
-    return Spread(count, tuple(views))
 
 
 def view(picture: Image.Image, face: Face) -> View:

@@ -6,15 +6,12 @@ floor is the base's mean on the same prompts; the ceiling is what another photog
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image
 
-from dreamgui.data.dataset.dataset import Dataset
-from dreamgui.data.photos.load import load_image
-from dreamgui.evaluate.measures.recogniser import Recogniser, unit
+from dreamgui.evaluate.measures.recogniser import unit
 
 LEAST_HELD_OUT = 3
 """Held-out photographs with a face from which on they alone are the references."""
@@ -105,82 +102,10 @@ class References:
         return mean_of(self.score(vector, without=name) for name, vector in real.items())
 
 
-@dataclass(frozen=True)
-class Identity:
-    """A model's identity similarity.
-
-    Attributes:
-        scores: of each picture, None where it shows no face.
-        faces: share of the pictures with a face, 0 to 1.
-        over_faces: means over the pictures with a face; None without one.
-        with_zeros: means in which a picture without a face counts as 0.
-        floor: the base's ``over_faces``.
-        ceiling: what another photograph of the person reaches.
-    """
-
-    scores: tuple[Similarity | None, ...]
-    floor: Similarity | None
-    ceiling: Similarity | None
-
-    @property
-    def faces(self) -> float:
-        """Return the share of the pictures that show a face, 0 to 1."""
-        return sum(score is not None for score in self.scores) / max(1, len(self.scores))
-
-    @property
-    def over_faces(self) -> Similarity | None:
-        """Return the means over the pictures with a face, or None without one."""
-        return mean_of(self.scores)
-
-    @property
-    def with_zeros(self) -> Similarity | None:
-        """Return the means in which a picture without a face counts as 0, or None without a picture."""
-        return mean_of(score or Similarity(0.0, 0.0) for score in self.scores)
-
-    @property
-    def normalised(self) -> float | None:
-        """Return (mean - floor) / (ceiling - floor) of the means over pairs and faces.
-
-        0 is the base, 1 another photograph of the person; below 0 and above 1 are possible. None where one of the three
-        is unknown, or the ceiling isn't above the floor.
-        """
-        mean = self.over_faces
-        if mean is None or self.floor is None or self.ceiling is None:
-            return None
-        return normalised(mean.pairs, self.floor.pairs, self.ceiling.pairs)
-
-
 def normalised(value: float, floor: float, ceiling: float) -> float | None:
     """Return a cosine's place between floor (0) and ceiling (1), or None where the ceiling isn't above the floor."""
     span = ceiling - floor
     return (value - floor) / span if span >= _LEAST_SPAN else None
-
-
-def identity(
-    faces: Sequence[np.ndarray | None], base_faces: Sequence[np.ndarray | None], references: References
-) -> Identity:
-    """Return a model's identity similarity.
-
-    Args:
-        faces: the model's pictures as unit vectors, None where no face was found.
-        base_faces: the base's pictures of the same prompts and seeds.
-        references: photographs, embedded by the same recogniser.
-    """
-    scores = tuple(references.score(face) for face in faces)
-    floor = mean_of(references.score(face) for face in base_faces)
-    return Identity(scores, floor, references.ceiling)
-
-
-def references_of(dataset: Dataset, recogniser: Recogniser) -> References:
-    """Return a dataset's photographs for a recogniser. Dropped crops never count.
-
-    A photograph with several crops gets the mean direction of their faces.
-    """
-    kept = [entry for entry in dataset.entries if not entry.dropped]
-    crops = [(entry, recogniser.embed(load_image(dataset.path(entry)))) for entry in kept]
-    aside = [(entry.upload, vector) for entry, vector in crops if entry.held_out]
-    others = [(entry.upload, vector) for entry, vector in crops if not entry.held_out]
-    return References(recogniser.name, by_photograph(aside), by_photograph(others))
 
 
 def by_photograph(crops: Iterable[tuple[str, np.ndarray | None]]) -> dict[str, np.ndarray]:
@@ -190,11 +115,6 @@ def by_photograph(crops: Iterable[tuple[str, np.ndarray | None]]) -> dict[str, n
         if vector is not None:
             found.setdefault(name, []).append(vector)
     return {name: unit(np.mean(vectors, axis=0)) for name, vectors in found.items()}
-
-
-def embedded(pictures: Iterable[Image.Image], recogniser: Recogniser) -> tuple[np.ndarray | None, ...]:
-    """Return each picture's face as a unit vector, None where none is found."""
-    return tuple(recogniser.embed(picture) for picture in pictures)
 
 
 def mean_of(scores: Iterable[Similarity | None]) -> Similarity | None:

@@ -133,6 +133,10 @@ class Scenes:
         logits = self._judge(scene_view(pixels))[0]
         return float(logits.softmax(0)[self.places.index(place)])
 
+    def scores(self, image: Image.Image, prompt: str) -> dict[str, float | None]:
+        """Return :meth:`fidelity` by the name of its figure."""
+        return {"fidelity": self.fidelity(image, prompt)}
+
 
 @cache
 def _loaded(folder: Path) -> Scenes:

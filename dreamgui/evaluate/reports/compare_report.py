@@ -8,10 +8,7 @@ from PIL import Image
 
 from dreamgui.config import SEED_STRIDE, CompareJob
 from dreamgui.evaluate.comparison import Comparison
-from dreamgui.evaluate.model_rows import ModelRow
-from dreamgui.evaluate.repeat import pixel_hash
-from dreamgui.evaluate.reports.charts import interval_chart
-from dreamgui.evaluate.reports.document import (
+from dreamgui.evaluate.document.blocks import (
     Block,
     Bullets,
     Chart,
@@ -22,10 +19,13 @@ from dreamgui.evaluate.reports.document import (
     Paragraph,
     Table,
 )
+from dreamgui.evaluate.document.charts import interval_chart
+from dreamgui.evaluate.document.sheet import contact_sheet
+from dreamgui.evaluate.model_rows import ModelRow
+from dreamgui.evaluate.repeat import pixel_hash
 from dreamgui.evaluate.reports.measures_report import definition_blocks, measure_blocks, metrics_data
 from dreamgui.evaluate.reports.plane_report import plane_blocks, plane_data
 from dreamgui.evaluate.reports.report import versions
-from dreamgui.evaluate.reports.sheet import contact_sheet
 from dreamgui.evaluate.statistics import Interval
 from dreamgui.events import Cell
 from dreamgui.sizes import file_size

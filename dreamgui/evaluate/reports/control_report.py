@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from dreamgui.config import ControlJob
-from dreamgui.evaluate.following import WITHIN_PX, WITHIN_WIDTH
-from dreamgui.evaluate.reports.charts import curve_chart, interval_chart
-from dreamgui.evaluate.reports.document import (
+from dreamgui.evaluate.document.blocks import (
     Block,
     Bullets,
     Chart,
@@ -21,6 +19,8 @@ from dreamgui.evaluate.reports.document import (
     Paragraph,
     Table,
 )
+from dreamgui.evaluate.document.charts import curve_chart, interval_chart
+from dreamgui.evaluate.following import WITHIN_PX, WITHIN_WIDTH
 from dreamgui.evaluate.reports.report import versions
 from dreamgui.evaluate.statistics import Interval
 from dreamgui.events import Cell

@@ -9,8 +9,20 @@ from statistics import median
 from PIL import Image
 
 from dreamgui.evaluate.comparison import Comparison
+from dreamgui.evaluate.document.blocks import (
+    Block,
+    Bullets,
+    Chart,
+    Document,
+    Figure,
+    Figures,
+    Gallery,
+    Heading,
+    Paragraph,
+    Table,
+)
+from dreamgui.evaluate.document.charts import curve_chart, smoothed
 from dreamgui.evaluate.model_rows import ModelRow
-from dreamgui.evaluate.reports.charts import curve_chart, smoothed
 from dreamgui.evaluate.reports.compare_report import (
     GRID,
     cell_table,
@@ -23,18 +35,6 @@ from dreamgui.evaluate.reports.compare_report import (
     shown_note,
 )
 from dreamgui.evaluate.reports.control_report import TITLES, ControlResult, control_gallery, control_rows
-from dreamgui.evaluate.reports.document import (
-    Block,
-    Bullets,
-    Chart,
-    Document,
-    Figure,
-    Figures,
-    Gallery,
-    Heading,
-    Paragraph,
-    Table,
-)
 from dreamgui.evaluate.reports.measures_report import definition_blocks, measure_blocks
 from dreamgui.evaluate.reports.plane_report import plane_blocks
 from dreamgui.evaluate.reports.report import versions

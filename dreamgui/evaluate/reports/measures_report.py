@@ -7,25 +7,22 @@ from collections.abc import Iterator
 from PIL import Image
 
 from dreamgui.evaluate.comparison import Comparison
+from dreamgui.evaluate.document.blocks import Block, Bullets, Figure, Heading, Paragraph, Table
 from dreamgui.evaluate.measures.reading import DLIB, SFACE
-from dreamgui.evaluate.metrics import BY_KEY, Metric, as_taken, measured, metric_of
-from dreamgui.evaluate.reports.document import Block, Bullets, Figure, Heading, Paragraph, Table
+from dreamgui.evaluate.metrics import (
+    IDENTITY,
+    MEMORISING,
+    POSE,
+    Metric,
+    as_taken,
+    by_group,
+    measured,
+    metric_of,
+)
 from dreamgui.evaluate.verdicts import verdicts
 
 _NONE = "–"  # noqa: RUF001 - the usual sign for "no value" in a table
 MOST_COPIES = 12
-GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    (
-        "Identity similarity",
-        ("identity", "identity_normalised", "identity_floor", "identity_ceiling", "identity_centroid",
-         "identity_with_zeros"),
-    ),
-    ("Identity similarity by the second recogniser", ("sface", "sface_normalised", "sface_floor", "sface_ceiling")),
-    ("Prompt fidelity", ("fidelity", "clip_t", "clip_i")),
-    ("Memorising", ("memorising", "copies")),
-    ("Pictures without the token", ("pres", "div", "damage", "damage_pixels")),
-    ("Pose and framing", ("yaw_spread", "size_spread", "frontal_share", "close_up_share", "sharpness")),
-)  # fmt: skip
 
 
 def measure_blocks(comparison: Comparison, pictures: dict[str, Image.Image]) -> Iterator[Block]:
@@ -36,11 +33,7 @@ def measure_blocks(comparison: Comparison, pictures: dict[str, Image.Image]) -> 
         pictures: takes the pictures of copies and their training crops by path.
     """
     rows = {row.name: comparison.figures(row.name) for row in comparison.rows}
-    known = {metric.key for metric in measured(rows)}
-    for title, keys in GROUPS:
-        metrics = [BY_KEY[key] for key in keys if key in known]
-        if not metrics:
-            continue
+    for title, metrics in by_group(measured(rows)).items():
         yield Heading(title)
         header = ("Model", *(f"{metric.title} {_short(metric)}".rstrip() for metric in metrics))
         values = [(name, *(metric.text(row) or _NONE for metric in metrics)) for name, row in rows.items()]
@@ -58,13 +51,13 @@ def _short(metric: Metric) -> str:
 
 
 def _sentences(comparison: Comparison, title: str, pictures: dict[str, Image.Image]) -> Iterator[Block]:
-    if title == GROUPS[0][0]:
+    if title == IDENTITY:
         yield Paragraph(comparison.references[DLIB].sentence)
         if told := verdicts({row.name: comparison.scores(row.name, DLIB) for row in comparison.rows}):
             yield Bullets(told)
-    if title == "Memorising":
+    if title == MEMORISING:
         yield from copy_blocks(comparison, pictures)
-    if title == "Pose and framing":
+    if title == POSE:
         told = tuple(
             sentence
             for row in comparison.rows

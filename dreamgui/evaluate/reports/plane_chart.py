@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from dreamgui.evaluate.document.charts import WIDTH, line, svg, text
 from dreamgui.evaluate.plane import Point
-from dreamgui.evaluate.reports.charts import WIDTH, line, svg, text
 from dreamgui.evaluate.statistics import mean_interval
 
 _LETTER_PX = 7.0

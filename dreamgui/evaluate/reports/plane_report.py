@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from dreamgui.evaluate.comparison import Comparison
+from dreamgui.evaluate.document.blocks import Block, Bullets, Chart, Heading, Paragraph
 from dreamgui.evaluate.measures.reading import DLIB, SFACE
 from dreamgui.evaluate.model_rows import ModelRow
 from dreamgui.evaluate.plane import LEAST_POINTS, Point, Suggestion, pareto_front, suggestion
-from dreamgui.evaluate.reports.document import Block, Bullets, Chart, Heading, Paragraph
 from dreamgui.evaluate.reports.plane_chart import plane_chart
 from dreamgui.evaluate.statistics import mean_interval
 

@@ -11,9 +11,9 @@ from PIL import Image
 
 import dreamgui
 from dreamgui.errors import Damaged
-from dreamgui.evaluate.reports.document import Document
-from dreamgui.evaluate.reports.html import to_html
-from dreamgui.evaluate.reports.markdown import to_markdown
+from dreamgui.evaluate.document.blocks import Document
+from dreamgui.evaluate.document.html import to_html
+from dreamgui.evaluate.document.markdown import to_markdown
 from dreamgui.workspace import read_json, write_atomic, write_json
 
 _PACKAGES = ("torch", "diffusers", "transformers", "peft", "mediapipe", "controlnet-aux", "dlib-bin", "numpy")

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from PIL import Image
 
 from dreamgui.config import SweepJob
+from dreamgui.evaluate.document.blocks import Block, Content, Document, Figure, Heading, Paragraph, Table
 from dreamgui.evaluate.reference import Reference
-from dreamgui.evaluate.reports.document import Block, Content, Document, Figure, Heading, Paragraph, Table
 from dreamgui.evaluate.reports.report import versions
 from dreamgui.sizes import file_size
 

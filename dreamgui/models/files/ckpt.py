@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamgui.errors import BadModelFile
-from dreamgui.models.files.formats import ITEM_BYTES
+from dreamgui.models.files.dtypes import ITEM_BYTES
 from dreamgui.models.files.header import MAX_DIMENSIONS, MAX_TENSORS, FileHeader, Place
 
 _CHILD = Path(__file__).with_name("ckpt_child.py")
@@ -88,7 +88,7 @@ def checked_header(source: Path, tensors: dict[str, list[Any]]) -> FileHeader:
             or len(shape) > MAX_DIMENSIONS
         ):
             raise _refused(source, f"{name[:80]} lies outside the file")
-        header.shapes[name], header.formats[name] = tuple(shape), dtype
+        header.shapes[name], header.dtypes[name] = tuple(shape), dtype
         header.places[name] = Place(offset, tuple(strides))
     if total_bytes > 2 * size_bytes or len(tensors) > MAX_TENSORS:
         raise _refused(source, f"its tensors claim {total_bytes} bytes and the file has {size_bytes}")

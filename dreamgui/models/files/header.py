@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dreamgui.errors import BadModelFile
-from dreamgui.models.files.formats import ITEM_BYTES
+from dreamgui.models.files.dtypes import ITEM_BYTES
 
 FileFormat = Literal["safetensors", "pickle"]
 # The format's own limit. A LoRA's texts hold the captions of all pictures it was trained on.
@@ -55,7 +55,7 @@ class FileHeader:
     where each tensor lies. Of a part in several files it holds the file of each tensor."""
 
     shapes: dict[str, tuple[int, ...]]
-    formats: dict[str, str]
+    dtypes: dict[str, str]
     metadata: dict[str, str] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
     files: dict[str, Path] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class FileHeader:
     @property
     def main_format(self) -> str:
         """The dtype of most tensors."""
-        kinds = list(self.formats.values())
+        kinds = list(self.dtypes.values())
         return max(sorted(set(kinds)), key=kinds.count) if kinds else "none"
 
 
@@ -126,16 +126,16 @@ def read_header(path: Path) -> FileHeader:
         if len(entries) > MAX_TENSORS:
             raise _broken(path, f"it holds {len(entries)} tensors, more than any Stable Diffusion model")
         shapes = {str(key): tuple(_count(n) for n in entry["shape"]) for key, entry in entries.items()}
-        formats = {str(key): str(entry["dtype"]) for key, entry in entries.items()}
+        dtypes = {str(key): str(entry["dtype"]) for key, entry in entries.items()}
         spans = {
             key: (_count(entry["data_offsets"][0]), _count(entry["data_offsets"][1]))
             for key, entry in entries.items()
         }
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise _broken(path, f"its header isn't valid ({type(error).__name__})") from error
-    _check_spans(path, shapes, formats, spans)
+    _check_spans(path, shapes, dtypes, spans)
     _check_length(path, size_bytes, 8 + length + max((end for _, end in spans.values()), default=0))
-    return FileHeader(shapes, formats, texts)
+    return FileHeader(shapes, dtypes, texts)
 
 
 def _without_texts(header: bytes) -> tuple[bytes, dict[str, Any]]:
@@ -158,15 +158,15 @@ def _count(number: Any) -> int:
 
 
 def _check_spans(
-    path: Path, shapes: dict[str, tuple[int, ...]], formats: dict[str, str], spans: dict[str, tuple[int, int]]
+    path: Path, shapes: dict[str, tuple[int, ...]], dtypes: dict[str, str], spans: dict[str, tuple[int, int]]
 ) -> None:
     """Each tensor's bytes are as many as its shape needs, and one follows the other without gap or overlap."""
     for key, (begin, end) in spans.items():
-        if formats[key] not in ITEM_BYTES:
-            raise _broken(path, f"{key[:80]!r} has the dtype {formats[key][:20]!r}, which nobody knows")
+        if dtypes[key] not in ITEM_BYTES:
+            raise _broken(path, f"{key[:80]!r} has the dtype {dtypes[key][:20]!r}, which nobody knows")
         if len(shapes[key]) > MAX_DIMENSIONS:
             raise _broken(path, f"{key[:80]!r} has {len(shapes[key])} dimensions")
-        if math.prod(shapes[key]) * ITEM_BYTES[formats[key]] != end - begin:
+        if math.prod(shapes[key]) * ITEM_BYTES[dtypes[key]] != end - begin:
             raise _broken(
                 path, f"{key[:80]!r} of the shape {list(shapes[key])} can't lie in {end - begin} bytes"
             )

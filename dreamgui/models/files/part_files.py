@@ -87,7 +87,7 @@ def read_split_header(index: Path) -> FileHeader:
             raise BadModelFile(f"{index.name} names {name}, which isn't there.", "Download the folder again.")
         one = read_header(index.parent / name)
         whole.shapes.update(one.shapes)
-        whole.formats.update(one.formats)
+        whole.dtypes.update(one.dtypes)
         whole.files.update(dict.fromkeys(one.shapes, index.parent / name))
     return whole
 

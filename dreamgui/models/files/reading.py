@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from dreamgui.errors import BadModelFile
-from dreamgui.models.files.formats import ITEM_BYTES, torch_dtype
+from dreamgui.models.files.dtypes import ITEM_BYTES, torch_dtype
 from dreamgui.models.files.header import FileHeader
 
 
@@ -53,7 +53,7 @@ class TensorReader(AbstractContextManager["TensorReader"]):
 
     def _pickled(self, key: str) -> torch.Tensor:
         place, shape = self._header.places[key], self._header.shapes[key]
-        dtype = self._header.formats[key]
+        dtype = self._header.dtypes[key]
         if 0 in shape:
             return torch.empty(shape, dtype=torch_dtype(dtype))
         last = sum((n - 1) * stride for n, stride in zip(shape, place.strides, strict=True))

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from dreamgui.errors import BadModelFile, Damaged
+from dreamgui.models.files.dtypes import ORDER, name_of
 from dreamgui.models.files.flushed import WRITE_BYTES, FlushedFile
-from dreamgui.models.files.formats import RANKS, name_of
 from dreamgui.workspace import not_enough_disk, report_full_disk
 
 _PIECE = 1 << 18
@@ -87,7 +87,7 @@ def write_safetensors(
         Damaged: a file that is copied from is cut off.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    ordered = sorted(entries, key=lambda entry: (RANKS[name_of(entry.dtype)], entry.key))
+    ordered = sorted(entries, key=lambda entry: (ORDER[name_of(entry.dtype)], entry.key))
     header = _header(ordered, {"format": "pt", **(metadata or {})})
     need_bytes = file_bytes(entries) + len(header)
     with report_full_disk(target, need_bytes, _ELSEWHERE), ExitStack() as stack:

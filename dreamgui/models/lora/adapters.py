@@ -18,7 +18,7 @@ from torch import Tensor
 
 from dreamgui.config import LoraTargets
 from dreamgui.errors import BadInput, BadModelFile
-from dreamgui.models.files.formats import storable
+from dreamgui.models.files.dtypes import storable
 from dreamgui.models.files.header import FileHeader
 from dreamgui.models.files.reading import TensorReader
 from dreamgui.models.files.writing import finite

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from dreamgui.models.files.formats import storable
+from dreamgui.models.files.dtypes import storable
 from dreamgui.models.lora.kinds import LowRank
 from dreamgui.models.recognition.lora_names import TEXT, UNET
 

@@ -11,7 +11,7 @@ import torch
 
 from dreamgui.config import Dtype
 from dreamgui.errors import BadModelFile
-from dreamgui.models.files.formats import torch_dtype
+from dreamgui.models.files.dtypes import torch_dtype
 from dreamgui.models.files.header import FileHeader
 from dreamgui.models.files.layout import PARTS, PREFIXES, TEXT_MODEL, Layout, Part, Slot
 from dreamgui.models.files.part_files import WEIGHTS, folder_files
@@ -159,7 +159,7 @@ def _scale_of(own: str, header: FileHeader) -> str:
 
 def _refuse_unknown_factors(path: Path, header: FileHeader, owned: Iterable[str], used: set[str]) -> None:
     """Raise BadModelFile where an fp8 weight has a factor of another kind than those that are multiplied in."""
-    narrow = {key.removesuffix(".weight"): key for key in owned if header.formats[key].startswith("F8")}
+    narrow = {key.removesuffix(".weight"): key for key in owned if header.dtypes[key].startswith("F8")}
     if not narrow:
         return
     for key in header.shapes:

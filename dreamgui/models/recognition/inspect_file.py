@@ -57,7 +57,7 @@ def _folder(path: Path) -> list[str]:
     found = {part: recognise(file) for part, file in files.items()}
     everything = FileHeader(
         {f"{part}.{key}": shape for part, one in found.items() for key, shape in one.header.shapes.items()},
-        {f"{part}.{key}": form for part, one in found.items() for key, form in one.header.formats.items()},
+        {f"{part}.{key}": form for part, one in found.items() for key, form in one.header.dtypes.items()},
     )
     wrong = [f"its {PART_WORDS[part]} is {one.name}" for part, one in found.items() if one.kind != part]
     return [
@@ -190,5 +190,5 @@ def _next(path: Path, found: Recognised) -> str:
 def _numbers(header: FileHeader) -> str:
     count = sum(math.prod(shape) for shape in header.shapes.values())
     words = f"{count / 1e6:.1f} million" if count >= 1e6 else f"{count:,}"
-    formats = (f"{name} x {many}" for name, many in Counter(header.formats.values()).most_common(3))
-    return f"{len(header.shapes)} tensors, {words} numbers, {', '.join(formats)}"
+    dtypes = (f"{name} x {many}" for name, many in Counter(header.dtypes.values()).most_common(3))
+    return f"{len(header.shapes)} tensors, {words} numbers, {', '.join(dtypes)}"

@@ -84,7 +84,7 @@ def find_files(source: HubModel, token: str = "") -> HubFiles:
         ) from error
     except (errors.HfHubHTTPError, errors.HFValidationError, httpx.TransportError, ValueError) as error:
         raise BadInput(
-            f"Hugging Face can't tell about {source.repo}: {str(error).splitlines()[0][:200]}",
+            f"Hugging Face gives no answer on {source.repo}: {str(error).splitlines()[0][:200]}",
             "Try again later.",
         ) from error
     sizes = {item.rfilename: item for item in info.siblings or []}

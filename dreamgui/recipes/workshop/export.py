@@ -33,7 +33,7 @@ from dreamgui.exporting.whole_model import (
 from dreamgui.exporting.workshop import Source, lora_source, read_source, require_no_file
 from dreamgui.models.catalog.cards import certificate_place
 from dreamgui.models.catalog.catalog import Catalog, ModelCard, ModelSpec, RunCard
-from dreamgui.models.files.formats import holds_all_of
+from dreamgui.models.files.dtypes import holds_all_of
 from dreamgui.models.files.header import read_header
 from dreamgui.models.files.layout import PARTS
 from dreamgui.models.lora.adapters import LoraFile

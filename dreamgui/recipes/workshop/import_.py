@@ -48,7 +48,7 @@ def import_(job: ImportJob, workspace: Workspace, models: Models) -> Iterator[Ev
     yield Note(
         f"{{token}} stands for {trigger!r}."
         if trigger
-        else "The file doesn't tell its words for the person; write them into your prompts, or add it again with them."
+        else "The file doesn't name its trigger words. Write them into your prompts, or add it again with them."
     )
     yield Progress("Checking", 2, 2)
     yield Saved("run", card.name, workspace.place("runs", card.name))

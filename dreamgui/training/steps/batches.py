@@ -67,7 +67,7 @@ def make_batch(
     prior: EncodedPictures | None,
     batch_size: int,
     seed: int,
-    timestep_count: int = 1000,
+    timestep_count: int,
     offset_noise: float = 0.0,
 ) -> Batch:
     """The batch of a step (from 1): ``batch_size`` instance pictures, with a prior as many class pictures.
@@ -76,6 +76,7 @@ def make_batch(
     gets the same.
 
     Args:
+        timestep_count: of the base's noise schedule; timesteps lie in 0..timestep_count-1.
         offset_noise: strength of the noise that moves a whole channel at once, by Nicholas Guttenberg 2023,
             https://www.crosslabs.org/blog/diffusion-with-offset-noise.
     """
@@ -94,7 +95,7 @@ def make_batch(
 
 
 def validation_batches(
-    pictures: EncodedPictures, timestep_count: int = 1000, times: int = 4, size: int = 8
+    pictures: EncodedPictures, timestep_count: int, times: int = 4, size: int = 8
 ) -> list[Batch]:
     """Held-out pictures with noise that never changes, each at ``times`` timesteps in equal distances.
 

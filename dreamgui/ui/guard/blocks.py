@@ -39,7 +39,7 @@ class VisitorBlocks(PageBlocks):
         """
         visitor = visitor_of(request)
         if visitor == NOBODY:
-            raise failure("Who asks isn't known. Load the page again.")
+            raise failure("Session not recognised. Reload the page.")
         try:
             FILES.check(visitor, inputs)
         except BadInput as error:
@@ -55,7 +55,9 @@ class VisitorBlocks(PageBlocks):
                 raise
             except Exception as error:  # noqa: BLE001 (Gradio would print whatever it is.)
                 _log.warning("a listener ended with %s", type(error).__name__)
-                raise failure("This couldn't be done with these values. Load the page again.") from None
+                raise failure(
+                    "The request failed with these values. Reload the page and try again."
+                ) from None
         FILES.grant(visitor, answer.get("data"))
         return answer
 

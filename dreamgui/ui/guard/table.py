@@ -71,11 +71,6 @@ OAUTH_RULES = {
 _PATTERNS = [(method, compile_path(path)[0], rule) for (method, path), rule in (RULES | OAUTH_RULES).items()]
 
 
-def known_rule(method: str, template: str) -> Rule | None:
-    """Return the rule for one of gradio's routes, or None for a route that nobody thought of."""
-    return (RULES | OAUTH_RULES).get((method, template.rstrip("/") or "/"))
-
-
 def rule_of(method: str, path: str) -> Rule:
     """Return the rule for a request, ``REFUSED`` unless a route is meant that is known."""
     plain = path.rstrip("/") or "/"

@@ -27,7 +27,7 @@ def refusal_of(services: VisitorServices) -> Refusal:
         if not services.may_upload(visitor):
             return 'Read "Before your first upload" on the page, and press "I have the right to use them".'
         if size_bytes is None:
-            return "The upload doesn't say how large it is."
+            return "The upload names no size (Content-Length). Send the file with its size."
         return _too_much(services, visitor, size_bytes)
 
     return refusal
@@ -42,11 +42,11 @@ def _too_much(services: VisitorServices, visitor: str, size_bytes: int) -> str:
     limits, sent = services.limits, FILES.sent_bytes(visitor)
     if sent + size_bytes > limits.upload_bytes:
         return (
-            f"The upload has {file_size(size_bytes)}; you have sent {file_size(sent)}, and "
-            f"{file_size(limits.upload_bytes)} is the limit until they are used or removed."
+            f"The upload has {file_size(size_bytes)} and your unused uploads have {file_size(sent)}; the limit is "
+            f"{file_size(limits.upload_bytes)}. Use or remove the earlier ones first."
         )
     if FILES.sent_bytes() + size_bytes > limits.uploads_in_all:
-        return "All visitors together have sent as much as there is room for. Try again later."
+        return "The server's space for uploads is full. Try again later."
     if disk_bytes() < size_bytes + SPARE_BYTES:
         return _NEARLY_FULL
     return ""

@@ -35,9 +35,9 @@ COOKIE = "dreamgui-visitor"
 COOKIE_SECONDS = 180 * 24 * 3600
 _SESSION = re.compile(r"[\w-]{1,64}")
 _EVENT = re.compile(r"[0-9a-f]{32}")
-_REFUSED = PlainTextResponse("Refused: there is nothing here.", status_code=404)
-_NOBODY = PlainTextResponse("Refused: load the page first, or log in.", status_code=401)
-_NO_SESSION = PlainTextResponse("Refused: this is no session.", status_code=400)
+_REFUSED = PlainTextResponse("Refused: page not found.", status_code=404)
+_NOBODY = PlainTextResponse("Refused: no session. Load the page first, or log in.", status_code=401)
+_NO_SESSION = PlainTextResponse("Refused: invalid session. Reload the page.", status_code=400)
 _TOO_MANY = PlainTextResponse("Refused: too many requests at once. Wait for their answers.", status_code=429)
 _TOO_LARGE = PlainTextResponse("Refused: the request is too large or too slow.", status_code=413)
 

@@ -10,7 +10,6 @@ import gradio as gr
 
 from dreamgui.jobs.job import Job
 from dreamgui.services import Services
-from dreamgui.ui.head.status import noun
 from dreamgui.ui.parts.session import QUIET, as_ui_error, owner_of
 
 UNFINISHED_SHOWN = 2
@@ -58,7 +57,7 @@ class QueuePanel:
         return self._line(job, "Failed" if job.state == "failed" else "Stopped", [("again", "Try again")])
 
     def _line(self, job: Job, state: str, actions: list[tuple[str, str]]) -> str:
-        what = noun(job)
+        what = job.config.noun
         buttons = "".join(
             f'<button type="button" class="dg-chip" data-queue="{action}/{escape(job.id)}" '
             f'aria-label="{label}: {escape(what)}">{label}</button>'

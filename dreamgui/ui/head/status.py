@@ -8,7 +8,6 @@ from dreamgui.events import Progress
 from dreamgui.jobs.job import Job
 from dreamgui.services import Services
 from dreamgui.ui.parts.session import Device
-from dreamgui.ui.parts.stream import doing
 from dreamgui.workspace import Shelf
 
 STEPS: dict[str, Shelf] = {
@@ -19,19 +18,7 @@ STEPS: dict[str, Shelf] = {
     "compare": "reports",
 }
 """Tabs in the order of the work, each with the shelf that its results lie on."""
-_TABS = {
-    **dict.fromkeys(("crop", "demo"), "dataset"),
-    **dict.fromkeys(("class_images", "train", "preflight", "sweep"), "train"),
-    **dict.fromkeys(("generate", "import"), "generate"),
-    **dict.fromkeys(("compare",), "compare"),
-    **dict.fromkeys(("control",), "control"),
-}
-_ENDINGS = {"done": "is done", "failed": "ended with an error", "cancelled": "was stopped"}
-
-
-def tab_of(kind: str) -> str:
-    """Return the id of the tab that shows jobs of this kind. Those of the workshop are shown by Convert."""
-    return _TABS.get(kind, "convert")
+_ENDINGS = {"done": "is done", "failed": "failed", "cancelled": "was stopped"}
 
 
 def percent(job: Job) -> int | None:
@@ -56,8 +43,9 @@ def status_line(services: Services, device: Device) -> str:
         share = percent(active[0])
         done = f" {share} %" if share is not None else ""
         waiting = f", {len(active) - 1} waiting" if len(active) > 1 else ""
-        words = escape(f"{doing(active[0]).capitalize()}{done}{waiting}")
-        text = f'<a class="dg-job" href="#{tab_of(active[0].kind)}">{words}</a>'
+        job = active[0].config
+        words = escape(f"{job.doing[:1].upper()}{job.doing[1:]}{done}{waiting}")
+        text = f'<a class="dg-job" href="#{job.tab}">{words}</a>'
         bell = '<button type="button" class="dg-bell" aria-pressed="false">Notify me</button>'
     return f'<span{on}></span>{text}{bell}<span class="dg-device">{name}</span>{_unused_gpu(device)}{_state(services, active, share)}'
 
@@ -73,9 +61,10 @@ def _unused_gpu(device: Device) -> str:
 def _state(services: Services, active: list[Job], share: int | None) -> str:
     """Return a hidden element with what the page's script reads."""
     done, following = steps_done(services)
-    title = f"{share} % {noun(active[0])}" if share is not None else noun(active[0]) if active else ""
+    noun = active[0].config.noun if active else ""
+    title = f"{share} % {noun}" if share is not None else noun
     last = services.jobs.last_ended()
-    ended = f"{noun(last)} {_ENDINGS.get(last.state, 'has ended')}." if last else ""
+    ended = f"{last.config.noun} {_ENDINGS.get(last.state, 'has ended')}." if last else ""
     values = {
         "done": " ".join(done),
         "next": following,
@@ -85,9 +74,3 @@ def _state(services: Services, active: list[Job], share: int | None) -> str:
     }
     told = " ".join(f'data-{key}="{escape(value)}"' for key, value in values.items())
     return f"<span hidden {told}></span>"
-
-
-def noun(job: Job) -> str:
-    """Return the kind of a job as a noun with a capital."""
-    words = {"crop": "Cropping", "train": "Training", "convert": "Conversion", "compare": "Comparison"}
-    return words.get(job.kind, job.kind.replace("_", " ").capitalize())

@@ -56,7 +56,7 @@ def strip(items: Sequence[Item]) -> dict[str, Any]:
         if file:
             links += _link(item, len(files))
             files.append(file)
-    html = f'<nav class="dg-strip" aria-label="Made last">{links}</nav>' if links else ""
+    html = f'<nav class="dg-strip" aria-label="Latest results">{links}</nav>' if links else ""
     return {"html": html, "files": files}
 
 

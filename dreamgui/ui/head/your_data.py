@@ -18,7 +18,7 @@ from dreamgui.ui.parts.uploads import FILES
 from dreamgui.ui.tabs.kept import FORGET
 from dreamgui.visitors import current, has_account
 
-STILL_ENDING = "A job of yours still ends. Everything is deleted as soon as it has ended."
+STILL_ENDING = "One of your jobs is still stopping. Everything is deleted once it has ended."
 
 
 def create_your_data(services: VisitorServices, blocks: gr.Blocks) -> None:
@@ -116,7 +116,7 @@ def usage(services: VisitorServices) -> str:
     """Return what the asking visitor has used of disk and uploads, as HTML."""
     visitor, limits = current(), services.limits
     full = services.quotas.is_nearly_full(visitor)
-    sent = f"Uploads that wait: {file_size(FILES.sent_bytes(visitor))} of {file_size(limits.upload_bytes)}."
+    sent = f"Unused uploads: {file_size(FILES.sent_bytes(visitor))} of {file_size(limits.upload_bytes)}."
     rules = (
         f"{limits.jobs} jobs at a time; a job ends after {limits.turn_seconds / 60:.0f} minutes on the device once "
         "another visitor waits."

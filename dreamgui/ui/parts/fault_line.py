@@ -16,7 +16,7 @@ from dreamgui.ui.parts.form import Form
 from dreamgui.ui.parts.late import EDITABLE
 from dreamgui.ui.parts.session import QUIET
 
-HEADING = "Nothing was started. Mend these:"
+HEADING = "Not started. Correct these fields:"
 _ASK = "(line, ...values) => [line ? JSON.stringify(values) : undefined]"
 """Script of the browser: the fields are asked about again only while a fault is said."""
 _LOOK = (

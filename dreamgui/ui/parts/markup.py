@@ -16,7 +16,7 @@ PILLS = {
     "waiting": "Waiting",
     "running": "Running",
     "done": "Done",
-    "failed": "Stopped by an error",
+    "failed": "Failed",
     "cancelled": "Stopped",
 }
 

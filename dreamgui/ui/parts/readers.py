@@ -61,7 +61,7 @@ class Readers:
         with self._lock:
             mine = self._going[visitor] if visitor != NOBODY else 0
             if mine >= self._of_a_visitor or self._going.total() >= self._in_all:
-                raise BadInput("Too many pages are open.", "Close some, and load this one again.")
+                raise BadInput("Too many pages are open.", "Close some of them, then reload this one.")
             self._going[visitor] += 1
         try:
             yield

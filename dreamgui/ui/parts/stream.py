@@ -19,27 +19,6 @@ from dreamgui.jobs.job import Job, State
 CURVE_POINTS = 300
 HALF_LIFE_STEPS = 12
 PACE_STEPS = 30
-DOING = {
-    "crop": "photographs are being cropped",
-    "convert": "a checkpoint is being converted",
-    "class_images": "class images are being generated",
-    "train": "a training is running",
-    "preflight": "one step is being tried",
-    "sweep": "a hyper-parameter sweep is running",
-    "generate": "pictures are being generated",
-    "compare": "a comparison is running",
-    "control": "ControlNet pictures are being generated",
-    "demo": "the demo is running",
-    "export": "a model is being exported",
-    "import": "a LoRA is being added",
-    "push": "a run is being pushed to the Hub",
-    "merge": "a LoRA is being merged",
-    "extract": "a LoRA is being extracted",
-    "resize": "a LoRA is being resized",
-    "mix": "two models are being mixed",
-    "tokens": "a token is being inspected",
-    "keep": "a kept model is becoming a run",
-}
 AnyEvent = TypeVar("AnyEvent", bound=Event)
 
 
@@ -110,16 +89,11 @@ def view_of(job: Job | None) -> JobView:
     return view
 
 
-def doing(job: Job) -> str:
-    """Return the activity of this job in words."""
-    return DOING.get(job.kind, "another job is running")
-
-
 def waiting_text(ahead: list[Job], comes_between: bool = False) -> str:
     """Return the text of a waiting job: the first job ahead of it, or the step of a training that lets it in."""
     if ahead and comes_between:
-        return "Waiting for the end of the training's present step"
-    return f"Waiting: {doing(ahead[0])}" if ahead else "Starting"
+        return "Waiting for the training's current step to end"
+    return f"Waiting: {ahead[0].config.doing}" if ahead else "Starting"
 
 
 def fraction_done(view: JobView) -> float | None:

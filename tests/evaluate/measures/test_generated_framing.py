@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from PIL import Image, ImageFilter, ImageOps
 
 from dreamgui.data.faces.detect import detect_faces
-from dreamgui.evaluate.measures.framing import Spread, View, spread, view, yaw
+from dreamgui.evaluate.measures.framing import Spread, View, view, yaw
+from dreamgui.evaluate.measures.reading import read
 from tests.data.class_pictures import framed
 from tests.data.conftest import packaged
 from tests.evaluate.test_reference import ASTRONAUT, HOPPER, NOBODY
@@ -19,6 +21,12 @@ from tests.evaluate.test_reference import ASTRONAUT, HOPPER, NOBODY
 HEAD = np.array(
     [(-0.22, -0.2, 0.6), (0.22, -0.2, 0.6), (0, 0, 0.8), (0, 0.25, 0.65), (-0.5, 0, 0), (0.5, 0, 0)]
 )
+
+
+def spread(pictures: Iterable[Image.Image]) -> Spread:
+    """The views of pictures, as a comparison reads them."""
+    views = [read(picture).view for picture in pictures]
+    return Spread(len(views), tuple(each for each in views if each))
 
 
 def projected(turned: float, leaning: float = 0.0, size_px: float = 80) -> tuple[tuple[float, float], ...]:

@@ -8,16 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dreamgui.evaluate.figures import similarity_figures
 from dreamgui.evaluate.measures.identity import (
-    Identity,
     References,
-    Similarity,
     by_photograph,
-    embedded,
-    identity,
-    references_of,
+    normalised,
 )
+from dreamgui.evaluate.measures.reading import DLIB
 from dreamgui.evaluate.measures.recogniser import Dlib, Recogniser, unit
+from dreamgui.evaluate.person import person_of
 from tests.evaluate.test_reference import ASTRONAUT, HOPPER, NOBODY, brighter, dataset
 
 DEMO = Path(__file__).resolve().parents[3] / "assets" / "demo" / "photos"
@@ -68,28 +67,23 @@ def test_crops_of_one_photograph_are_one_photograph() -> None:
     assert found["a"] == pytest.approx(towards(10)) and np.linalg.norm(found["a"]) == pytest.approx(1)
 
 
+def scored(real: References, *faces: np.ndarray | None) -> list[list[float | None]]:
+    """Cosines of one prompt's pictures, as a comparison holds them."""
+    found = [real.score(face) for face in faces]
+    return [[None if each is None else each.pairs for each in found]]
+
+
 def test_normalised_is_0_for_the_base_and_1_for_another_photograph() -> None:
+    assert normalised(0.3, 0.3, 0.8) == pytest.approx(0) and normalised(0.8, 0.3, 0.8) == pytest.approx(1)
+    assert normalised(0.5, 0.5, 0.5) is None, "floor and ceiling that can't be told apart"
     real = references(4, 0)
-    base = [towards(80), towards(90), None]
-    assert identity(base, base, real).normalised == pytest.approx(0)
-    ceiling = real.ceiling
-    assert ceiling is not None
-    perfect = Identity((ceiling, ceiling), Similarity(0.3, 0.3), ceiling)
-    assert perfect.normalised == pytest.approx(1)
-    between = identity([towards(40)], base, real).normalised
+    base = scored(real, towards(80), towards(90), None)
+    same = similarity_figures("plane", base, base, real)
+    assert same["plane_normalised"] == pytest.approx(0)
+    between = similarity_figures("plane", scored(real, towards(40)), base, real)["plane_normalised"]
     assert between is not None and 0 < between < 1
-    assert identity([None], base, real).normalised is None
-    assert identity([towards(0)], [None], real).normalised is None
-    flat = Identity((ceiling,), ceiling, ceiling)
-    assert flat.normalised is None, "floor and ceiling that can't be told apart"
-
-
-def test_two_means_differ_by_the_pictures_without_a_face() -> None:
-    found = identity([towards(15), None, None, None], [], references(4, 0))
-    assert found.over_faces is not None and found.with_zeros is not None
-    assert found.faces == 0.25
-    assert found.with_zeros.pairs == pytest.approx(found.over_faces.pairs / 4)
-    assert identity([], [], references(4, 0)).with_zeros is None
+    for ours, floor in [(scored(real, None), base), (scored(real, towards(0)), scored(real, None))]:
+        assert similarity_figures("plane", ours, floor, real)["plane_normalised"] is None
 
 
 def test_unit_vectors() -> None:
@@ -105,27 +99,27 @@ def test_dlib_ranks_the_same_person_over_another(tmp_path: Path) -> None:
     made = dataset(
         tmp_path, (ASTRONAUT, True), (turned[0], True), (turned[1], True), (HOPPER, False), (NOBODY, True)
     )
-    real = references_of(made, recogniser)
+    real = person_of(made).references[DLIB]
     assert real.only_held_out and len(real.held_out) == 3 and len(real.trained) == 1
-    same = identity(embedded([brighter(ASTRONAUT), NOBODY], recogniser), [], real)
-    other = identity(embedded([HOPPER.rotate(5)], recogniser), [], real)
-    assert same.scores[1] is None and same.faces == 0.5
-    assert same.over_faces is not None and other.over_faces is not None
-    assert same.over_faces.pairs > 0.95 > 0.92 > other.over_faces.pairs
-    assert same.over_faces.centroid > other.over_faces.centroid
+    pictures = (brighter(ASTRONAUT), HOPPER.rotate(5), NOBODY)
+    same, other, nobody = (real.score(recogniser.embed(picture)) for picture in pictures)
+    assert nobody is None and same is not None and other is not None
+    assert same.pairs > 0.95 > 0.92 > other.pairs
+    assert same.centroid > other.centroid
 
 
 def test_a_dropped_crop_is_no_reference(tmp_path: Path) -> None:
     made = dataset(tmp_path, (ASTRONAUT, True), (brighter(ASTRONAUT), True))
     made.drop(made.entries[0].file)
-    assert references_of(made, Dlib()).count == 1
+    assert person_of(made).references[DLIB].count == 1
 
 
 def test_drawn_photographs_of_one_person_are_more_alike_than_strangers() -> None:
     """Pairs of the bundled photographs over pairs with two strangers: AUC 0.97 and more."""
     photographs = [Image.open(path) for path in sorted(DEMO.glob("*.jpg"))[:8]]
-    faces = [face for face in embedded(photographs, Dlib()) if face is not None]
-    strangers = [face for face in embedded([ASTRONAUT, HOPPER], Dlib()) if face is not None]
+    embed = Dlib().embed
+    faces = [face for picture in photographs if (face := embed(picture)) is not None]
+    strangers = [face for picture in (ASTRONAUT, HOPPER) if (face := embed(picture)) is not None]
     assert len(faces) >= 6 and len(strangers) == 2
     same = [float(one @ other) for place, one in enumerate(faces) for other in faces[:place]]
     others = [float(one @ other) for one in faces for other in strangers]

@@ -106,7 +106,7 @@ def inspected(source: str) -> str:
     path = Path(source).expanduser()
     if source == "demo" or not path.exists():
         raise BadInput(
-            f"{source!r} is no file on this computer.",
+            f"There is no file {source!r} on this computer.",
             "Upload a file, or convert the model and see its card.",
         )
     return "".join(f"<div>{escape(line)}</div>" for line in inspect_file(path))

@@ -180,7 +180,7 @@ class Review:
         dataset = as_ui_error(lambda: self._load(name))
         there = {entry.file for entry in dataset.entries}
         count = as_ui_error(lambda: dataset.drop_all([each for each in chosen if each in there]))
-        inform(f"{count} crops are dropped. Undo brings them back.", duration=6)
+        inform(f"{count} crops dropped. Undo restores them.", duration=6)
         return self._dataset(dataset) | self._of_many(dataset, []) | self.editor.show(dataset, "")
 
     def _beside(self, way: int) -> Any:
@@ -218,13 +218,13 @@ class Review:
 
 
 def _drop_flagged(dataset: Dataset, _file: str) -> None:
-    inform(f"{dataset.drop_flagged()} crops are dropped. Undo brings them back.", duration=6)
+    inform(f"{dataset.drop_flagged()} crops dropped. Undo restores them.", duration=6)
 
 
 def _undo(dataset: Dataset, _file: str) -> None:
     if dataset.remarks:
         # The button offered to undo an earlier change than the captions just taken over.
-        raise OutOfRange("Captions were changed by another program.", "Undo again to take that back.")
+        raise OutOfRange("Captions were changed by another program.", "Undo again to revert that.")
     inform(f"Undone: {dataset.undo()}.", duration=4)
 
 

@@ -29,7 +29,7 @@ from dreamgui.ui.tabs.dataset.review import Review
 from dreamgui.ui.tabs.next_step import NextStep
 from dreamgui.workspace import read_json
 
-GUIDE = """<div class="dg-guide"><h2>How it goes</h2><ol>
+GUIDE = """<div class="dg-guide"><h2>How it works</h2><ol>
 <li><span><b>Dataset.</b> Crops the faces in 10 to 20 photographs of one person.</span></li>
 <li><span><b>Convert.</b> Prepares a checkpoint file, or the bundled demo model.</span></li>
 <li><span><b>Train.</b> Trains the model on the person: as a LoRA, or the whole UNet.</span></li>

@@ -84,8 +84,8 @@ def settings_in(path: Path, catalog: Catalog) -> tuple[dict[str, Any], str]:
         return {}, str(error)
     words, base = trigger_words(metadata), named_base(metadata, bases)
     settings = ({"trigger": words} if words else {}) | ({"base": base} if base else {})
-    asked = [] if words else ["its words for the person"]
-    asked += [] if base or len(bases) < 2 else ["its base model"]
+    asked = [] if words else ["the trigger words"]
+    asked += [] if base or len(bases) < 2 else ["the base model"]
     if not asked:
-        return settings, f"{path.name} tells its words and its base model; they are filled in."
-    return settings, f"{path.name} doesn't tell {' and '.join(asked)}: fill that in before you add it."
+        return settings, f"{path.name} names its trigger words and its base model. Both are filled in."
+    return settings, f"{path.name} doesn't name {' or '.join(asked)}. Fill in what is missing, then add it."

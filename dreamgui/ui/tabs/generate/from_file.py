@@ -61,7 +61,7 @@ def settings_of(found: Found, catalog: Catalog) -> tuple[dict[str, Any], list[st
     settings = dict(found.job) if found.job else _of_other_program(found, catalog, remarks)
     settings = _usable(settings, remarks)
     if (model := settings.get("model")) and model not in catalog.all_names():
-        remarks.append(f"There is no model {model!r} here; the chosen one stays.")
+        remarks.append(f"There is no model {model!r} here. The chosen one is kept.")
         del settings["model"]
     return settings, remarks
 
@@ -98,7 +98,9 @@ def _of_other_program(found: Found, catalog: Catalog, remarks: list[str]) -> dic
     if made.seed is not None and 0 <= made.seed < 2**31:
         settings["seed"] = made.seed
     elif made.seed is not None:
-        remarks.append(f"The seed {made.seed} is larger than DreamGUI's; the chosen one stays.")
+        remarks.append(
+            f"The seed {made.seed} is above the largest here, {2**31 - 1}. The chosen one is kept."
+        )
     here = {name for name in catalog.all_names() if name not in catalog.bases()}
     settings["loras"] = tuple(f"{name}:{strength:g}" for name, _, strength in made.loras if name in here)
     absent = [name for name, _, _ in made.loras if name not in here]
@@ -106,7 +108,7 @@ def _of_other_program(found: Found, catalog: Catalog, remarks: list[str]) -> dic
         remarks.append(f"These LoRAs aren't here: {', '.join(absent)}.")
     if strange := [name for name in made.more if not _TELLS_NOTHING.search(name)]:
         names = ", ".join(strange)[:_SHOWN_CHARACTERS]
-        remarks.append(f"Without a counterpart here, so that the picture may differ: {names}.")
+        remarks.append(f"Not supported here, so the picture may differ: {names}.")
     return settings
 
 

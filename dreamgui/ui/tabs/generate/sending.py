@@ -8,7 +8,7 @@ import gradio as gr
 from pydantic import ValidationError
 
 from dreamgui.config import JobConfig
-from dreamgui.config.jobs import GenerationSettings
+from dreamgui.config.sampling import GenerationSettings
 from dreamgui.errors import DreamError
 from dreamgui.models.catalog.catalog import Catalog
 from dreamgui.pictures.store import Found
@@ -73,7 +73,7 @@ def _shared(found: Found, catalog: Catalog, target: type[JobConfig]) -> tuple[di
     settings, _ = settings_of(found, catalog)
     remarks = []
     if settings.get("loras"):
-        remarks.append("Its further LoRAs stay behind: this tab takes one model at a time.")
+        remarks.append("Its other LoRAs are left out: this tab takes one model at a time.")
     kept = {name: settings[name] for name in ("prompt", "model") if settings.get(name)}
     for name in GenerationSettings.model_fields:
         if name not in settings:

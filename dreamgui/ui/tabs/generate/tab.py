@@ -89,13 +89,13 @@ def _fields(form: Form, panel: RunPanel) -> tuple[SettingsFromFile, Overview, gr
                 SIZES,
                 value="",
                 label=GenerateJob.model_fields["size"].title,
-                info="Others can be typed.",
+                info="Other sizes can be typed.",
                 allow_custom_value=True,
                 elem_id="generate-size",
                 min_width=140,
             ),
         )
-        form.show("seed", min_width=140, info="-1 is a new one each time.")
+        form.show("seed", min_width=140, info="-1 takes a new one each time.")
     _seed_buttons(form)
     form.show("count")
     panel.place_buttons("Generate")

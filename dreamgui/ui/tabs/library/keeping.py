@@ -18,8 +18,8 @@ from dreamgui.ui.tabs.library.markup import sizes_table, trash_choices
 
 _TOLD: dict[Cleanable, str] = {
     "checkpoints": "{} of checkpoints are in the trash.",
-    "compiled": "{} came free.",
-    "trash": "{} came free.",
+    "compiled": "{} freed.",
+    "trash": "{} freed.",
 }
 
 

@@ -26,7 +26,7 @@ class LabelFields:
         self._services = services
         with gr.Accordion("Name, tags and note", open=False, elem_id="library-labels"):
             self._name = gr.Textbox(label="Name", elem_id="library-name", max_length=80)
-            self._tags = gr.Textbox(label="Tags", info="With commas between them.", elem_id="library-tags")
+            self._tags = gr.Textbox(label="Tags", info="Separated by commas.", elem_id="library-tags")
             self._note = gr.Textbox(label="Note", lines=2, elem_id="library-note", max_length=LONGEST_NOTE)
             self.save = gr.Button("Save", size="sm", elem_id="library-save")
         self.fields: list[Any] = [self._name, self._tags, self._note]

@@ -27,7 +27,7 @@ KIND_WORDS = {
     "picture": "Picture",
 }
 STATE_WORDS = {"running": "Running", "stopped": "Stopped", "broken": "Broken", "done": ""}
-SIZE_WORDS = {kind: f"{word}s" for kind, word in KIND_WORDS.items()} | {"uploads": "Photographs as they came"}
+SIZE_WORDS = {kind: f"{word}s" for kind, word in KIND_WORDS.items()} | {"uploads": "Original photographs"}
 LOG_LINES = 12
 _TITLE_LETTERS = 48
 _AT_ONCE = 4

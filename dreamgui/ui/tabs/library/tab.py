@@ -31,7 +31,7 @@ from dreamgui.ui.tabs.library.ways import OtherForms, Ways
 from dreamgui.ui.tabs.train.resume import resumed_job
 from dreamgui.ui.tabs.train.tab import TrainForms
 
-IDLE = "Choose an item to see it whole."
+IDLE = "Choose an item to see its details."
 LARGEST_DOWNLOAD_BYTES = 2_000_000_000
 _PRESS = "() => setTimeout(() => document.querySelector('#library-zip').click(), 300)"
 
@@ -190,7 +190,7 @@ class Chosen:
     def _archive(self, item: Item) -> Path:
         if (size := archive_bytes(item)) > LARGEST_DOWNLOAD_BYTES:
             raise BadInput(
-                f"{item.name} has {file_size(size)}; a browser takes {file_size(LARGEST_DOWNLOAD_BYTES)}.",
+                f"{item.name} has {file_size(size)}; a browser downloads at most {file_size(LARGEST_DOWNLOAD_BYTES)}.",
                 "Copy it out of the workspace's folder.",
             )
         name = f"{item.kind}-{item.name.replace('/', '-')}.zip"

@@ -26,7 +26,7 @@ from dreamgui.workspace import EXPORTS
 
 LORA_LABEL = "Download LoRA for A1111 / ComfyUI"
 UNET_LABEL = "Download as a single file"
-PREPARING = "Preparing the file: it is read back and proved by a picture."
+PREPARING = "Preparing the file: reading it back and checking it with a picture."
 
 
 _AWAIT = "() => globalThis.dreamgui?.download('#train-file')"

@@ -47,8 +47,8 @@ class LiveButtons:
         with gr.Row(visible=False, elem_id="train-live", elem_classes="dg-buttons") as self._row:
             sample = gr.Button("Sample now", elem_id="train-sample-now", size="sm", min_width=110)
             save = gr.Button("Save now", elem_id="train-save-now", size="sm", min_width=110)
-        sample.click(lambda: self._ask(SAMPLE, "Samples follow after this step."), **QUIET)
-        save.click(lambda: self._ask(SAVE, "A checkpoint follows after this step."), **QUIET)
+        sample.click(lambda: self._ask(SAMPLE, "Samples come after the current step."), **QUIET)
+        save.click(lambda: self._ask(SAVE, "A checkpoint is saved after the current step."), **QUIET)
 
     @property
     def outputs(self) -> list[Any]:

@@ -56,7 +56,7 @@ class Presets:
             self._as_file = gr.DownloadButton("File", elem_id="train-preset-as-file", visible="hidden")
             self._told = gr.HTML(elem_id="train-preset-told")
             self._undo = gr.Button(
-                "Put back the values before", size="sm", visible=False, elem_id="train-preset-undo"
+                "Restore previous values", size="sm", visible=False, elem_id="train-preset-undo"
             )
 
     def follow(self, filled: gr.State, watch_load: Any) -> None:
@@ -145,13 +145,17 @@ def account(reading: Reading, before: Mapping[str, Any], changes: Mapping[str, A
         if rows
         else ""
     )
-    held = f"<p>{alike} more had the file's value already.</p>" if alike else ""
+    held = f"<p>{alike} more settings already had the file's value.</p>" if alike else ""
     left = "".join(f"<li><b>{escape(key)}</b>: {escape(why)}</li>" for key, why in reading.left.items())
     out = (
         f'<details open><summary>Left out</summary><ul class="dg-notes">{left}</ul></details>' if left else ""
     )
     off = ", ".join(reading.off)
-    rest = f"<details><summary>Off there, unknown here</summary><p>{escape(off)}</p></details>" if off else ""
+    rest = (
+        f"<details><summary>Off in the file, unknown here</summary><p>{escape(off)}</p></details>"
+        if off
+        else ""
+    )
     return (
         f'<div class="dg-card" role="status"><b>{escape(heading(reading))}</b>{table}{held}{out}{rest}</div>'
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from PIL import Image, ImageDraw
 
-from dreamgui.evaluate.reports.fonts import length, wrapped, write
+from dreamgui.evaluate.document.fonts import length, wrapped, write
 
 _INK, _SOFT, _PAPER, _EMPTY = (35, 37, 42), (110, 114, 122), (255, 255, 255), (236, 234, 230)
 _GAP_PX = 10

@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     import torch
 
 
-class Format(NamedTuple):
+class FileDtype(NamedTuple):
     """Bytes of a number, and torch's name of the dtype."""
 
     item_bytes: int
     torch_name: str
 
 
-FORMATS: dict[str, Format] = {
-    "U64": Format(8, "uint64"), "I64": Format(8, "int64"), "F64": Format(8, "float64"),
-    "F32": Format(4, "float32"), "U32": Format(4, "uint32"), "I32": Format(4, "int32"),
-    "BF16": Format(2, "bfloat16"), "F16": Format(2, "float16"), "U16": Format(2, "uint16"), "I16": Format(2, "int16"),
-    "F8_E4M3": Format(1, "float8_e4m3fn"), "F8_E5M2": Format(1, "float8_e5m2"),
-    "I8": Format(1, "int8"), "U8": Format(1, "uint8"), "BOOL": Format(1, "bool"),
+DTYPES: dict[str, FileDtype] = {
+    "U64": FileDtype(8, "uint64"), "I64": FileDtype(8, "int64"), "F64": FileDtype(8, "float64"),
+    "F32": FileDtype(4, "float32"), "U32": FileDtype(4, "uint32"), "I32": FileDtype(4, "int32"),
+    "BF16": FileDtype(2, "bfloat16"), "F16": FileDtype(2, "float16"), "U16": FileDtype(2, "uint16"), "I16": FileDtype(2, "int16"),
+    "F8_E4M3": FileDtype(1, "float8_e4m3fn"), "F8_E5M2": FileDtype(1, "float8_e5m2"),
+    "I8": FileDtype(1, "int8"), "U8": FileDtype(1, "uint8"), "BOOL": FileDtype(1, "bool"),
 }  # fmt: skip
 """In the order in which safetensors 0.8 lays tensors out."""
-ITEM_BYTES = {name: each.item_bytes for name, each in FORMATS.items()}
-RANKS = {name: rank for rank, name in enumerate(FORMATS)}
+ITEM_BYTES = {name: each.item_bytes for name, each in DTYPES.items()}
+ORDER = {name: place for place, name in enumerate(DTYPES)}
 CODES: dict[Dtype, str] = {"fp16": "F16", "bf16": "BF16", "fp32": "F32"}
 """Names of the dtypes that a job may ask for."""
 
@@ -44,7 +44,7 @@ def torch_dtype(name: str) -> torch.dtype:
     """
     import torch
 
-    return getattr(torch, FORMATS[CODES.get(name, name)].torch_name)  # pyright: ignore[reportArgumentType, reportCallIssue]
+    return getattr(torch, DTYPES[CODES.get(name, name)].torch_name)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def holds_all_of(dtype: Dtype, name: str) -> bool:
@@ -66,7 +66,7 @@ def name_of(dtype: torch.dtype) -> str:
     return _NAMES[str(dtype).removeprefix("torch.")]
 
 
-_NAMES = {each.torch_name: name for name, each in FORMATS.items()}
+_NAMES = {each.torch_name: name for name, each in DTYPES.items()}
 
 
 def storable(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -6,7 +6,7 @@ import re
 from functools import singledispatch
 from urllib.parse import quote
 
-from dreamgui.evaluate.reports.document import (
+from dreamgui.evaluate.document.blocks import (
     Bullets,
     Chart,
     Content,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from dreamgui.evaluate.reports.document import (
+from dreamgui.evaluate.document.blocks import (
     Bullets,
     Chart,
     Content,

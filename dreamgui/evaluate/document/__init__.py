@@ -1,0 +1,1 @@
+"""Documents of blocks: as Markdown, as one HTML page, with charts, contact sheets and their fonts."""
