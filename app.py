@@ -197,26 +197,23 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def guards(chosen: Options, services: Services, share_url: Callable[[], str | None]) -> list[Any]:
     """Return the checks that each request passes, by the way of use."""
-    from starlette.middleware import Middleware
-
     from dreamgui.services import VISITORS, VisitorServices
     from dreamgui.ui.build import BEHIND_THE_GUARD
     from dreamgui.ui.guard.origin import ANY_HOST, HUGGING_FACE, LOCAL_HOSTS, middleware
-    from dreamgui.ui.guard.tarpit import Tarpit
+    from dreamgui.ui.guard.tarpit import FIRST
     from dreamgui.ui.guard.uploading import refusal_of
     from dreamgui.ui.guard.visits import Terms, visits
     from dreamgui.visitors import Cookies, signing_key
 
     if not isinstance(services, VisitorServices):
-        checks = middleware((*LOCAL_HOSTS, chosen.host.strip("[]")))
-        return [Middleware(Tarpit), *checks, *BEHIND_THE_GUARD]
+        return [FIRST, *middleware((*LOCAL_HOSTS, chosen.host.strip("[]"))), *BEHIND_THE_GUARD]
     framed = HUGGING_FACE if chosen.space else ()
     checks = middleware(
         (ANY_HOST,), chosen.behind_proxy, framed, lambda: [urlsplit(share_url() or "").netloc]
     )
     cookies = Cookies(signing_key(services.root.root / VISITORS))
     terms = Terms(cookies, chosen.owner, chosen.space, chosen.oauth, refusal_of(services))
-    return [Middleware(Tarpit), *checks, visits(terms), *BEHIND_THE_GUARD]
+    return [FIRST, *checks, visits(terms), *BEHIND_THE_GUARD]
 
 
 def serve(chosen: Options) -> None:
@@ -246,10 +243,10 @@ def serve(chosen: Options) -> None:
 
 
 def _serve(chosen: Options, services: Services, serving: Serving) -> None:
-    from dreamgui import bootstrap
     from dreamgui.errors import BadInput
+    from dreamgui.models.zero_gpu import announce
     from dreamgui.ui.build import create_ui
-    from dreamgui.ui.guard.connections import MOST_OF_A_CLIENT, MOST_OPEN, limit
+    from dreamgui.ui.guard.connections import MOST_OF_A_CLIENT, limit
     from dreamgui.ui.guard.login import Logins
     from dreamgui.ui.parts.session import Device
     from dreamgui.ui.parts.watch import PLACES
@@ -257,11 +254,7 @@ def _serve(chosen: Options, services: Services, serving: Serving) -> None:
 
     if chosen.mcp and find_spec("mcp") is None:
         raise BadInput("--mcp needs a package that isn't there.", "Install it: pip install 'gradio[mcp]'.")
-    if bootstrap.on_zero_gpu():
-        from dreamgui.models.zero_gpu import lent_slice
-
-        # The package looks for functions to lend a GPU to when the page is launched.
-        lent_slice()
+    announce()
     device = Device(services)
     blocks = create_ui(services, device)
     try:
@@ -294,9 +287,9 @@ def _serve(chosen: Options, services: Services, serving: Serving) -> None:
             f"The server can't start at {chosen.host}:{chosen.port or 'any port'}: {error}",
             "Another program may use the port: choose another with --port, or leave it out.",
         ) from error
-    # All come from one address on this machine and by a proxy: a shared link's, a Space's, or yours.
-    apart = not (chosen.local or chosen.share or chosen.space or chosen.behind_proxy)
-    limit(blocks.server, MOST_OF_A_CLIENT if apart else MOST_OPEN)
+    # On this machine and by a proxy (a link's, a Space's, yours) all come from one address.
+    by_address = not (chosen.local or chosen.share or chosen.space or chosen.behind_proxy)
+    limit(blocks.server, *([MOST_OF_A_CLIENT] if by_address else []))
     serving.tell(blocks.local_url or "")
     device.load_in_background()
     blocks.block_thread()

@@ -155,7 +155,7 @@ def decode(vae: Any, latents: Tensor, replays: Replays | None = None) -> list[Im
 def begin_decoding(
     vae: Any, latents: Tensor, replays: Replays | None = None
 ) -> Callable[[], list[Image.Image]]:
-    """Like :func:`decode`, but return what waits for the pictures: a GPU draws them while the next batch begins."""
+    """Like :func:`decode`, but return what waits for the pictures: a GPU computes them while the next batch begins."""
     scaled = latents.to(vae.dtype) / vae.config.scaling_factor
 
     def decoded(given: Tensor) -> Tensor:

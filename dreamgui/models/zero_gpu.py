@@ -67,6 +67,12 @@ def uses_device(recipe: Recipe) -> Recipe:
     return run
 
 
+def announce() -> None:
+    """Tell ZeroGPU, where it is, the function to lend a GPU to. It looks for those when the page is launched."""
+    if bootstrap.on_zero_gpu():
+        lent_slice()
+
+
 @cache
 def lent_slice() -> Callable[..., Iterator[Any]]:
     """Return the one function that ZeroGPU lends a GPU to. It has to be known before the page is launched."""

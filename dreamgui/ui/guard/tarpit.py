@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dreamgui.ui.guard.blocks import SCOPE_KEY
@@ -112,3 +113,6 @@ def sender_of(scope: Scope) -> str:
     if "x-forwarded-for" in Headers(scope=scope):
         return "a proxy"
     return (scope.get("client") or ("nobody",))[0]
+
+
+FIRST = Middleware(Tarpit)
