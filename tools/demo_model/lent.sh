@@ -5,6 +5,7 @@
 #   lent.sh watch SECONDS [RE]   shows what it does until the time is up, RE is in its log, or it failed
 #   lent.sh results FOLDER       what there is so far, in files of at most 15 MB
 #   lent.sh names SECONDS        binds names in the bundled model (train_names.py) and packs it again
+#   lent.sh controlnets SECONDS  goes on with the bundled ControlNets, one on each GPU: RUN/real/controlnet
 #   lent.sh persons PLAN NAME S  benchmarks/persons.py on all GPUs for S seconds; its pictures into the results
 #
 # RUN: where it works (default /dev/shm/demo-model). MINUTES, COUNT: see make.py. PYTHON: the interpreter.
@@ -81,6 +82,27 @@ names() {
   cp -r benchmarks/judges "$out/judges"
   cp assets/judges/* "$out/judges/"
   "$python" $tools/pack.py --run "$out" --assets assets/demo --judges "$run/judges" 2>&1 | tail -1
+}
+
+controlnets() {
+  local drawn=$run/drawn vae=$tools/trained/vae out=$run/real kind gpu=0
+  mkdir -p "$out/controlnet"
+  ("$python" -m dreamgui demo --unpack "$run/unpacked" | tail -1
+    "$python" -m dreamgui convert "$run/unpacked/portraits.safetensors" --to diffusers --out "$out/bundled" | tail -1) &
+  OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 "$python" $tools/make_pictures.py --count "${COUNT:-60000}" \
+    --seed 78 --out "$drawn" --workers "$(nproc)" 2>&1 | tail -1
+  OMP_NUM_THREADS=1 "$python" $tools/make_people.py --persons 20 --each 12 --first-seed 9500000 --out "$run/held-out" --workers 8 | tail -1
+  OMP_NUM_THREADS=1 "$python" $tools/prepare.py --pictures "$drawn" --workers "$(nproc)" &
+  OMP_NUM_THREADS=4 "$python" -m torch.distributed.run --standalone --nproc_per_node "$gpus" \
+    $tools/encode.py --pictures "$drawn" --vae $vae 2>&1 | grep -vE "$readable"
+  wait
+  for kind in canny pose; do
+    CUDA_VISIBLE_DEVICES=$gpu OMP_NUM_THREADS=4 "$python" $tools/train_controlnets.py --kind $kind --pictures "$drawn" \
+      --held-out "$run/held-out" --vae $vae --model "$out/bundled" --start assets/demo/controlnet/$kind \
+      --out "$out/controlnet/$kind" --seconds "$1" ${COMPILE:+--compile} 2>&1 | grep -vE "$readable" &
+    gpu=$(((gpu + 1) % gpus))
+  done
+  wait
 }
 
 persons() {

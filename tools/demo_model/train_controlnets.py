@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from architecture import CONTROL_KINDS, load_tokenizer, new_controlnet
+from architecture import CONTROL_KINDS, LATENT_PX, SIZE_PX, load_tokenizer, new_controlnet
 from captions import Captions
 from common import Clock, Learner, Log, Ranks, join_ranks, write_sheet
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
@@ -22,11 +22,16 @@ from maps import canny_map, pose_map
 from pictures import read_images, read_records, to_device
 from sampling import Model, sample
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d, max_pool2d
 from train_unet import Guess, load_latents, noise_loss
 from transformers import CLIPTextModel
 
 PEAK_RATE = 6e-4
 EMPTY_SHARE = 0.3
+FRAMED_SHARE = 0.4
+"""Share of maps that are black outside a box of 4:3 or 3:4, as the page fits other proportions into a square."""
+NEAR_LINES, NEAR_PX = 2.0, 9
+"""How much more the latents near a map's lines weigh, and how near that is."""
 SHOWN, MEASURED = 12, 96
 SHEETS = 4
 
@@ -60,6 +65,7 @@ def read_options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=150)
     parser.add_argument("--batch", type=int, default=384)
+    parser.add_argument("--start", type=Path, help="folder of an earlier ControlNet to go on with")
     parser.add_argument("--compile", action="store_true", help="torch.compile the networks")
     return parser.parse_args()
 
@@ -105,16 +111,20 @@ def train(
     """Returns the averaged ControlNet, its log and rows of samples over time."""
     latents, captions = load_latents(options.pictures, ranks), Captions(options.pictures, ranks)
     maps = to_device(np.load(options.pictures / f"{options.kind}.npy", mmap_mode="r"), ranks.device)
-    control = new_controlnet(model.unet).to(ranks.device, ranks.dtype, memory_format=torch.channels_last)
+    control = begin(model.unet, options.start).to(
+        ranks.device, ranks.dtype, memory_format=torch.channels_last
+    )
     average = new_controlnet(model.unet).to(ranks.device, ranks.dtype)
     learner = Learner([control], ranks, PEAK_RATE)
     guess = controlled_guess(model.unet, control)
-    loss_of = noise_loss(torch.compile(guess) if options.compile else guess, model.text_encoder, ranks)
+    guess = torch.compile(guess) if options.compile else guess
+    loss_of = noise_loss(guess, model.text_encoder, ranks, near_lines)
     ranks.say(f"{options.kind}: {len(latents)} pictures, batch {options.batch}")
     log, clock, rows = Log(options.out / "curve.json", ranks), Clock(options.seconds, ranks), []
     while (progress := clock.progress()) < 1:
         index = torch.randint(len(latents), (options.batch,), device=ranks.device)
-        control_maps = as_control(maps[index], ranks.dtype).contiguous(memory_format=torch.channels_last)
+        control_maps = as_control(maps[index], ranks.dtype) * frames(len(index), ranks)
+        control_maps = control_maps.contiguous(memory_format=torch.channels_last)
         loss = loss_of(latents[index], captions.batch(index, EMPTY_SHARE), control_maps)
         loss.backward()
         log.add(clock.step, progress, loss=loss, grad_norm=learner.step(progress))
@@ -123,6 +133,30 @@ def train(
             rows.append(examples.draw(model, average, slice(0, SHOWN)))
     learner.write_average([average.float()])
     return average, log, rows
+
+
+def begin(unet: UNet2DConditionModel, start: Path | None) -> ControlNetModel:
+    """A ControlNet to train: an earlier one, in float32, or the UNet's encoder."""
+    return new_controlnet(unet) if start is None else ControlNetModel.from_pretrained(start).float()
+
+
+def frames(count: int, ranks: Ranks) -> Tensor:
+    """``[n, 1, size, size]`` of 1 within a picture's box and 0 outside; most boxes are the whole square."""
+    shares = torch.rand(count, 2, device=ranks.device)
+    side = torch.arange(SIZE_PX, device=ranks.device)
+    inside = (side >= SIZE_PX // 8) & (side < SIZE_PX - SIZE_PX // 8)
+    whole = (shares[:, :1] > FRAMED_SHARE)[:, :, None]
+    lying = (shares[:, 1:] < 0.5)[:, :, None]
+    box = torch.where(lying, inside[None, :, None], inside[None, None, :]) | whole
+    return box[:, None].to(ranks.dtype)
+
+
+def near_lines(control_maps: Tensor) -> Tensor:
+    """Weights ``[n, 1, 20, 20]`` of the latents, their mean 1 in each picture: those near the map's lines weigh more."""
+    lines = control_maps.float().amax(1, keepdim=True)
+    near = max_pool2d(lines, NEAR_PX, stride=1, padding=NEAR_PX // 2)
+    weights = 1 + NEAR_LINES * adaptive_avg_pool2d(near, LATENT_PX)
+    return weights / weights.mean((2, 3), keepdim=True)
 
 
 def controlled_guess(unet: UNet2DConditionModel, control: ControlNetModel) -> Guess:

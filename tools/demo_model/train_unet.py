@@ -161,11 +161,13 @@ def plain_guess(unet: UNet2DConditionModel) -> Guess:
     return guess
 
 
-def noise_loss(guess: Guess, text_encoder: CLIPTextModel, ranks: Ranks) -> Callable[..., Tensor]:
+def noise_loss(
+    guess: Guess, text_encoder: CLIPTextModel, ranks: Ranks, where: Callable[..., Tensor] | None = None
+) -> Callable[..., Tensor]:
     """A function from latents (means and spreads ``[n, 8, 20, 20]``) and token numbers to the loss.
 
-    What comes after the token numbers is handed to ``guess``. Min-SNR weighting: Hang et al. 2023, arXiv
-    2303.09556.
+    What comes after the token numbers is handed to ``guess``, and to ``where``, which gives each place's
+    weight ``[n, 1, 20, 20]``. Min-SNR weighting: Hang et al. 2023, arXiv 2303.09556.
     """
     kept = new_scheduler().alphas_cumprod.to(ranks.device)
     weights = (kept / (1 - kept)).clamp(max=MIN_SNR) / (kept / (1 - kept))
@@ -178,7 +180,8 @@ def noise_loss(guess: Guess, text_encoder: CLIPTextModel, ranks: Ranks) -> Calla
         noisy = (share_kept.sqrt() * clean + (1 - share_kept).sqrt() * noise).to(ranks.dtype)
         text = text_encoder(tokens)[0]
         guessed = guess(noisy.contiguous(memory_format=torch.channels_last), step, text, *control)
-        error = (guessed.float() - noise).square().mean((1, 2, 3))
+        error = (guessed.float() - noise).square()
+        error = (error if where is None else error * where(*control)).mean((1, 2, 3))
         return (weights[step] * error).mean()
 
     return loss
