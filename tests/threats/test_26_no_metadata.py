@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from dreamgui.data.exchange.exchange import export_zip, import_zip, is_export
+from dreamgui.data.exchange.exchange import export_zip, import_export, is_export
 from dreamgui.data.exchange.incoming import gather
 from dreamgui.data.photos import bare_zip
 from dreamgui.data.photos.bare import HEAD_KEPT_BYTES
@@ -209,6 +209,6 @@ def test_an_exported_dataset_comes_back_whole(tmp_path: Path) -> None:
     path = export_zip(dataset, tmp_path / "anna.zip")
     first = contents(path)
     assert strip_upload(path) and contents(path) == first and is_export(path)
-    assert [entry.caption for entry in import_zip(path, workspace, "back").entries] == [
+    assert [entry.caption for entry in import_export(path, workspace, "back").dataset.entries] == [
         entry.caption for entry in dataset.entries
     ]
