@@ -17,9 +17,10 @@ from dreamgui.data.photos.bare import HEAD_KEPT_BYTES
 from dreamgui.data.photos.bare_zip import strip_upload
 from dreamgui.data.photos.load import load_image
 from dreamgui.errors import BadPhoto
+from dreamgui.ui.parts.uploads import cache_folder
 from dreamgui.workspace import Workspace
 from tests.diffusion.made import make_dataset
-from tests.threats.strangers import Visitor
+from tests.threats.strangers import API, Visitor
 from tests.ui.conftest import Page, serve
 from tests.ui.fakes import fake_visitor_services
 
@@ -180,6 +181,33 @@ def test_a_bomb_stays_within_its_allowance_and_damaged_zips_are_no_crash(
         path.write_bytes(whole[:at] + b"\xff\xff" + whole[at + 2 :])
         strip_upload(path)
         assert [each.name for each in tmp_path.iterdir()] == ["bomb.zip"]
+
+
+def test_a_member_without_a_name_is_no_crash(tmp_path: Path) -> None:
+    path = tmp_path / "photos.zip"
+    path.write_bytes(packed({"Q.jpg": jpeg(), "1.jpg": jpeg()}).replace(b"Q.jpg", b"\0.jpg"))
+    assert strip_upload(path) and says_nothing(path.read_bytes())
+    assert list(contents(path)) == ["1.jpg"]
+
+
+def test_what_cant_be_stripped_leaves_nothing(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a half-written zip, nor an upload that is nobody's."""
+    before = {path for path in cache_folder().rglob("*") if path.is_file()}
+
+    def fails(*_: object) -> bool:
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(bare_zip, "strip_file", fails)
+    path = tmp_path / "photos.zip"
+    path.write_bytes(packed({"1.jpg": jpeg()}))
+    with pytest.raises(RuntimeError):
+        strip_upload(path)
+    assert [each.name for each in tmp_path.iterdir()] == ["photos.zip"]
+    answer = Visitor(page.url).client.post(f"/{API}/upload", files={"files": ("a.zip", path.read_bytes())})
+    assert answer.status_code == 500
+    assert {path for path in cache_folder().rglob("*") if path.is_file()} == before
 
 
 def test_other_zips_and_files_stay_as_they_are(tmp_path: Path) -> None:

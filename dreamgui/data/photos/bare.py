@@ -59,8 +59,11 @@ def strip_file(path: Path) -> bool:
     else:
         return False
     beside = path.with_name(f".bare-{os.getpid()}-{path.name[-100:]}")
-    beside.write_bytes(bare)
-    beside.replace(path)
+    try:
+        beside.write_bytes(bare)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
     return True
 
 
