@@ -231,6 +231,24 @@ def test_a_picture_that_isnt_read_is_still_called_what_it_is(tmp_path: Path) -> 
         load_image(path)
 
 
+@pytest.mark.parametrize(
+    "head",
+    [b"FUJIFILMCCD-RAW 0201", b"IIRO\x08\0\0\0", b"IIRS\x08\0\0\0", b"IIU\0\x18\0\0\0", b"MMOR\0\0\0\x08", b"\0MRM\0\0\0\0",
+     b"FOVb\0\0\2\0", b"II\x1a\0\0\0HEAPCCDR", b"\0\0\0\x0cJXL \r\n\x87\n"],
+)  # fmt: skip
+def test_raw_files_of_each_maker_and_jpeg_xl_lose_all_but_their_head(tmp_path: Path, head: bytes) -> None:
+    path = tmp_path / "photo"
+    path.write_bytes(head.ljust(64, b"\0") + MAKER)
+    assert strip_upload(path) and path.read_bytes() == head.ljust(HEAD_KEPT_BYTES, b"\0")
+
+
+def test_a_model_file_whose_first_bytes_could_be_a_picture_s_stays(tmp_path: Path) -> None:
+    """The length of a safetensors header can be 2815 bytes, a bare JPEG XL's first two."""
+    path = tmp_path / "lora.safetensors"
+    path.write_bytes((2815).to_bytes(8, "little") + b"{" + b" " * 4000)
+    assert not strip_upload(path)
+
+
 def test_an_exported_dataset_comes_back_whole(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "work")
     dataset = make_dataset(workspace, "anna")
