@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,6 +99,17 @@ def test_a_heic_keeps_its_picture_and_loses_the_rest(tmp_path: Path, more: dict[
     assert after.size == before.size and after.tobytes() == before.tobytes()
     with Image.open(path) as image:
         assert not image.getexif().get_ifd(0x8825) and not image.info.get("xmp", b"").strip(b"\0")
+
+
+def test_an_item_without_bytes_costs_a_heic_nothing(tmp_path: Path) -> None:
+    """A length of 0 would mean the whole file, which isn't the metadata's alone."""
+    path, whole = tmp_path / "photo.heic", heic()
+    about = struct.pack(">IHII", whole.index(XMP), 1, 0, len(XMP))
+    assert whole.count(about) == 1
+    path.write_bytes(whole.replace(about, struct.pack(">IHII", 0, 1, 0, 0)))
+    before = load_image(path).tobytes()
+    strip_upload(path)
+    assert load_image(path).tobytes() == before
 
 
 def test_broken_heics_are_no_crash(tmp_path: Path) -> None:
