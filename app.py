@@ -7,19 +7,17 @@ python app.py [--host 127.0.0.1] [--port 7860] [--share] [--login NAME:PASSWORD]
 from __future__ import annotations
 
 import argparse
-import ipaddress
 import os
 import secrets
 import sys
 import webbrowser
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from dreamgui.serving import claim_cache_folder
+from dreamgui.serving import claim_cache_folder, is_loopback
 
 if TYPE_CHECKING:
     from dreamgui.services import Services
@@ -30,7 +28,6 @@ KEPT_DAYS = 7.0
 """Days without a visit after which a visitor's data are deleted on a share link or a Space."""
 PRIVATE = 0o077
 """Rights that nobody but this user gets of any file of the server, whatever the shell says."""
-LOCAL_NAMES = ("localhost", "ip6-localhost")
 
 
 @dataclass(frozen=True)
@@ -61,13 +58,6 @@ class Options:
     def local(self) -> bool:
         """True if only this machine's user reaches the page, who may then name files of this machine."""
         return not self.share and not self.space and not self.behind_proxy and is_loopback(self.host)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches a server of this address."""
-    with suppress(ValueError):
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    return host.casefold() in LOCAL_NAMES
 
 
 def options(argv: Sequence[str] | None = None) -> Options:

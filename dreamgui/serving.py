@@ -1,9 +1,10 @@
 """Locks of a page's server: one serves a workspace, and the next one finds where its page is. Each has its own folder
-for gradio's files, which the next start removes once its server is dead."""
+for gradio's files, which the next start removes once its server is dead. Addresses that only this machine reaches."""
 
 from __future__ import annotations
 
 import atexit
+import ipaddress
 import json
 import os
 import platform
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, Timeout
 
+LOCAL_NAMES = ("localhost", "ip6-localhost")
 CACHE_PREFIX, LOCK_SUFFIX = "dreamgui-page-", ".lock"
 _LOCK, _TOLD = ".server.lock", ".server.json"
 
@@ -131,3 +133,10 @@ def clean_up_cache_folders(base: Path) -> None:
 def _own(folder: Path) -> bool:
     """Return whether this process's user made the folder. A user need not have a name."""
     return sys.platform == "win32" or folder.stat().st_uid == os.getuid()
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches a server of this address."""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    return host.casefold() in LOCAL_NAMES

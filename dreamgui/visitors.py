@@ -25,7 +25,9 @@ KEY_BYTES = 32
 LEAST_LETTERS, LEAST_DIFFERENT = 10, 5
 """Least strength of a password: characters, and different ones."""
 ID_BYTES = 16
-_SEEN, _AGREED, _GONE = ".seen", ".agreed", ".gone-"
+SEEN = ".seen"
+"""File in a visitor's workspace whose time is that of the last visit."""
+_AGREED, _GONE = ".agreed", ".gone-"
 _NAME = re.compile(r"(login|cookie|oauth)-[0-9a-f]{32}")
 _current: ContextVar[str] = ContextVar("visitor", default=NOBODY)
 
@@ -72,9 +74,9 @@ def weakness(name: str, password: str) -> str:
 def note_seen(folder: Path, now: float | None = None) -> None:
     """Note that the visitor with this folder is here. ``now`` is in seconds since 1970."""
     with suppress(OSError):
-        (folder / _SEEN).touch(0o600)
+        (folder / SEEN).touch(0o600)
         if now is not None:
-            os.utime(folder / _SEEN, (now, now))
+            os.utime(folder / SEEN, (now, now))
 
 
 def absent(visitors: Path, seconds: float, now: float | None = None) -> list[str]:
@@ -87,13 +89,13 @@ def without_anything(visitors: Path) -> str:
     """Return the visitor who was away longest of those who have agreed to nothing and made nothing, or "" for none."""
     names = filter(is_visitor, (path.name for path in visitors.iterdir()))
     for name in sorted(names, key=lambda name: _last_seen(visitors / name)):
-        if not any(files != [_SEEN] for _, _, files in os.walk(visitors / name) if files):
+        if not any(files != [SEEN] for _, _, files in os.walk(visitors / name) if files):
             return name
     return NOBODY
 
 
 def _last_seen(folder: Path) -> float:
-    for path in (folder / _SEEN, folder):
+    for path in (folder / SEEN, folder):
         with suppress(OSError):
             return path.stat().st_mtime
     return time.time()

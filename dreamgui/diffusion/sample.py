@@ -117,7 +117,7 @@ def generation_steps(
 ) -> Generator[Step, None, list[Image.Image]]:
     """Like :func:`generate`, but yields after each step, so that a recipe can be stopped and can show a preview."""
     images: dict[int, Image.Image] = {}
-    drawn: tuple[list[int], Callable[[], list[Image.Image]]] = [], list
+    decoding: tuple[list[int], Callable[[], list[Image.Image]]] = [], list
     batches = list(_batches(parts, requests))
     done, total = 0, sum(requests[batch[0]].steps for batch in batches)
     for batch in batches:
@@ -140,9 +140,9 @@ def generation_steps(
             latents = cleaner
             yield Step(done + min(number, chosen[0].steps), total, tuple(batch), latents)
         done += chosen[0].steps
-        before, drawn = drawn, (batch, begin_decoding(parts.vae, latents, parts.replays))
+        before, decoding = decoding, (batch, begin_decoding(parts.vae, latents, parts.replays))
         images.update(zip(before[0], before[1](), strict=True))
-    images.update(zip(drawn[0], drawn[1](), strict=True))
+    images.update(zip(decoding[0], decoding[1](), strict=True))
     return [images[index] for index in range(len(requests))]
 
 
@@ -155,7 +155,7 @@ def decode(vae: Any, latents: Tensor, replays: Replays | None = None) -> list[Im
 def begin_decoding(
     vae: Any, latents: Tensor, replays: Replays | None = None
 ) -> Callable[[], list[Image.Image]]:
-    """Like :func:`decode`, but return what waits for the pictures: a GPU computes them while the next batch begins."""
+    """Like :func:`decode`, but return what waits for the pictures: a GPU decodes them while the next batch begins."""
     scaled = latents.to(vae.dtype) / vae.config.scaling_factor
 
     def decoded(given: Tensor) -> Tensor:

@@ -41,7 +41,10 @@ def beside_training(now: Now, root: Path, device: torch.device) -> Iterator[None
 
 
 def _stays(now: Now, base: Base, device: torch.device) -> bool:
-    """Return whether there is room. A training of the text encoder moves the VAE by itself: graphs would read stale memory."""
+    """Return whether there is room for the training's base.
+
+    A training of the text encoder too moves the base's VAE by itself: graphs would read stale memory.
+    """
     if now.trains_text or not base.has_unet:
         return False
     if device.type == "cuda":

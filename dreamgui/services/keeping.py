@@ -1,20 +1,14 @@
 """Finished work, kept on a mount that outlives this machine's disk, such as a Space's storage bucket.
 
-    STORE/items/DIGEST.json   place in the workspace, folder below store/, files with bytes and time of change
-    STORE/store/HEX/          the item's files
-
-Such a mount is object storage: no locks, no renames of folders, files written once from front to end. So the
-workspace is on the local disk; an item is copied under a fresh name, and its manifest, one small file, is written last. What no manifest names
-doesn't count.
+The workspace is on the local disk, and its finished items are copied to a :class:`dreamgui.services.store.Store`. Another
+server may keep its work there too, as a Space that is being built anew runs beside the old one.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
-import secrets
 import shutil
 import tempfile
 import threading
@@ -22,10 +16,10 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from dreamgui.errors import BadInput
-from dreamgui.visitors import has_account
+from dreamgui.services.store import Files, Manifest, Store
+from dreamgui.visitors import SEEN, has_account
 from dreamgui.workspace import EXPORTS
 
 FOLDER = "dreamgui-kept"
@@ -35,8 +29,6 @@ _LEFT_OUT = ("checkpoints", ".lock")
 """A finished run needs none, and they are its largest part."""
 _SPACE_MOUNT = Path("/data")
 _log = logging.getLogger(__name__)
-Files = dict[str, list[int]]
-"""Bytes and time of change, in ns since 1970, by path below the item."""
 
 
 def place_to_keep(root: Path) -> Path | None:
@@ -62,12 +54,11 @@ class Keeper:
     """
 
     def __init__(self, root: Path, store: Path) -> None:
-        self._root, self._items, self._store = root, store / "items", store / "store"
-        for folder in (self._items, self._store):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._root, self._store = root, Store(store)
         self._turn = threading.Lock()
         self._seen: dict[str, Files] = {}
-        self._not_restored: set[str] = set()
+        self._known: set[str] = set()
+        """Places that were in the workspace since the start. Only these can have been deleted in it."""
 
     def restore(self) -> list[str]:
         """Put back what is kept and isn't in the workspace. Remove copies that a kill left unfinished.
@@ -75,24 +66,16 @@ class Keeper:
         Returns:
             the places that were restored, such as ``runs/anna``.
         """
-        restored, named = [], set()
-        for path in sorted(self._items.glob("*.json")):
-            manifest = _read(path)
-            if manifest is None:
-                continue
-            named.add(manifest["folder"])
-            place = manifest["place"]
-            if (self._root / place).exists():
-                continue
-            try:
-                self._put_back(place, self._store / manifest["folder"], manifest["files"], manifest["single"])
+        restored = []
+        for place, manifest in sorted(self._store.clean_up().items()):
+            if not (self._root / place).exists():
+                try:
+                    self._put_back(manifest)
+                except OSError as error:
+                    _log.warning("%s is kept, but can't be restored: %s", place, error)
+                    continue
                 restored.append(place)
-            except OSError as error:
-                self._not_restored.add(place)
-                _log.warning("%s is kept, but can't be restored: %s", place, error)
-        for folder in self._store.iterdir():
-            if folder.name not in named:
-                shutil.rmtree(folder, ignore_errors=True)
+            self._known.add(place)
         return restored
 
     def keep(self) -> list[str]:
@@ -106,19 +89,27 @@ class Keeper:
         """
         with self._turn:
             now = {place: _files(self._root / place) for place in self._places()}
-            kept = {
-                manifest["place"]: manifest for manifest in map(_read, self._items.glob("*.json")) if manifest
-            }
+            kept = self._store.kept()
+            self._known |= now.keys()
             changed = [
                 place
                 for place, files in now.items()
                 if files and files == self._seen.get(place) and files != kept.get(place, {}).get("files")
             ]
-            gone = [place for place in kept if place not in now and place not in self._not_restored]
+            # What isn't read for now, or trains again, is there.
+            gone = [place for place in kept.keys() & self._known if not os.path.lexists(self._root / place)]
             self._seen = now
             for place in gone:
-                self._remove(kept[place])
-            copied = [place for place in changed if self._copy(place, now[place], kept.get(place))]
+                self._store.remove(kept[place])
+            copied, failure = [], None
+            for place in changed:
+                try:
+                    if self._copy(place, now[place], kept.get(place)):
+                        copied.append(place)
+                except OSError as error:
+                    failure = error
+        if failure:
+            raise failure
         return [*copied, *gone]
 
     def watch(self) -> None:
@@ -137,57 +128,56 @@ class Keeper:
     def forget(self, visitor: str) -> None:
         """Remove all that is kept of a visitor, now."""
         with self._turn:
-            for path in self._items.glob("*.json"):
-                manifest = _read(path)
-                if manifest and PurePosixPath(manifest["place"]).parts[:2] == ("visitors", visitor):
-                    self._remove(manifest)
+            for place, manifest in self._store.kept().items():
+                if PurePosixPath(place).parts[:2] == ("visitors", visitor):
+                    self._store.remove(manifest)
 
     def _places(self) -> Iterator[str]:
-        visitors = [path for path in (self._root / "visitors").glob("*-*") if has_account(path.name)]
-        for home in (self._root, *visitors):
-            for shelf in _SHELVES:
-                for path in (home / shelf).glob("[!.]*"):
-                    if shelf != "runs" or _is_finished(path):
-                        yield path.relative_to(self._root).as_posix()
+        yield from self._finished(self._root)
+        for home in (self._root / "visitors").glob("*-*"):
+            places = list(self._finished(home)) if has_account(home.name) else []
+            yield from places
+            # With it a restart is no visit: else nothing would ever expire.
+            if places and (home / SEEN).is_file():
+                yield (home / SEEN).relative_to(self._root).as_posix()
 
-    def _copy(self, place: str, files: Files, before: dict[str, Any] | None) -> bool:
+    def _finished(self, home: Path) -> Iterator[str]:
+        for shelf in _SHELVES:
+            for path in (home / shelf).glob("[!.]*"):
+                if shelf != "runs" or _is_finished(path):
+                    yield path.relative_to(self._root).as_posix()
+
+    def _copy(self, place: str, files: Files, before: Manifest | None) -> bool:
         """Copy an item, then its manifest. Return False where it changed meanwhile."""
-        source, folder = self._root / place, secrets.token_hex(16)
+        source = self._root / place
+        manifest = self._store.new(place, files, single=not source.is_dir())
         try:
             for name in files:
-                target = self._store / folder / name
+                target = self._store.content(manifest) / name
                 target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 shutil.copyfile(source / name if source.is_dir() else source, target)
+            whole = _files(source) == files and self._store.add(manifest)
         except FileNotFoundError:
-            files = {}
-        if not files or _files(source) != files:
-            shutil.rmtree(self._store / folder, ignore_errors=True)
-            return False
-        manifest = {"place": place, "folder": folder, "files": files, "single": not source.is_dir()}
-        self._manifest(place).write_text(json.dumps(manifest), encoding="utf-8", errors="surrogatepass")
-        if before:
-            shutil.rmtree(self._store / before["folder"], ignore_errors=True)
-        return True
+            whole = False
+        except OSError:
+            self._store.remove(manifest)
+            raise
+        if stale := before if whole else manifest:
+            self._store.remove(stale)
+        return whole
 
-    def _put_back(self, place: str, source: Path, files: Files, single: bool) -> None:
-        target = self._root / place
+    def _put_back(self, manifest: Manifest) -> None:
+        target, source = self._root / manifest["place"], self._store.content(manifest)
         with tempfile.TemporaryDirectory(dir=_made(target.parent), prefix=".kept-") as folder:
             whole = Path(folder) / "item"
-            for name, (size, changed) in files.items():
+            for name, (size, changed) in manifest["files"].items():
                 path = whole / name
                 path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 shutil.copyfile(source / name, path)
                 if path.stat().st_size != size:
                     raise OSError(f"{name} is not whole")
                 os.utime(path, ns=(changed, changed))
-            os.replace(whole / target.name if single else whole, target)
-
-    def _remove(self, manifest: dict[str, Any]) -> None:
-        self._manifest(manifest["place"]).unlink(missing_ok=True)
-        shutil.rmtree(self._store / manifest["folder"], ignore_errors=True)
-
-    def _manifest(self, place: str) -> Path:
-        return self._items / f"{hashlib.sha256(place.encode('utf-8', 'surrogatepass')).hexdigest()[:32]}.json"
+            os.replace(whole / target.name if manifest["single"] else whole, target)
 
 
 def keeper_of(root: Path) -> Keeper | None:
@@ -209,7 +199,7 @@ def keeper_of(root: Path) -> Keeper | None:
             f"Finished work can't be kept at {store}: {error.strerror or error}.",
             "Set DREAMGUI_KEEP to a folder that you may write in, or to nothing.",
         ) from error
-    restored = keeper.restore()
+    restored = [place for place in keeper.restore() if not place.endswith(f"/{SEEN}")]
     print(f"Finished work is kept at {store}; {len(restored)} items were restored from there.", flush=True)
     return keeper
 
@@ -241,20 +231,6 @@ def _stamp(path: Path) -> list[int]:
 
 
 def _is_finished(run: Path) -> bool:
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, AttributeError):
         return bool(json.loads((run / "run.json").read_bytes()).get("finished"))
     return False
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    """Return a manifest, or None for one that isn't whole or leads out of the workspace."""
-    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        manifest = json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
-        names = [manifest["place"], manifest["folder"], *manifest["files"]]
-        manifest["single"] = bool(manifest["single"])
-        if all(
-            name and not PurePosixPath(name).is_absolute() and ".." not in PurePosixPath(name).parts
-            for name in names
-        ):
-            return manifest
-    return None

@@ -189,10 +189,11 @@ class VisitorServices(Services):
             self._places.pop(visitor, None)
             self._doomed.discard(visitor)
             delete_folder(self._folder / visitor)
-        if self.keeper:
-            self.keeper.forget(visitor)
         self.quotas.forget(visitor)
         self.forgets(visitor)
+        # Last, as a mount may be out of reach; the keeper removes then what the workspace has no more.
+        if self.keeper:
+            self.keeper.forget(visitor)
         return True
 
     def _place(self) -> tuple[Workspace, Jobs]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from dreamgui import workspace
 from dreamgui.errors import BadInput
 from dreamgui.services import keeping
 from dreamgui.services.keeping import FOLDER, Keeper, keeper_of, place_to_keep
-from dreamgui.visitors import Cookies, of_login
+from dreamgui.services.store import Store
+from dreamgui.visitors import Cookies, absent, note_seen, of_login
 from dreamgui.workspace import default_root
 
 ANNA = f"visitors/{of_login('anna')}"
@@ -188,3 +190,139 @@ def test_a_mount_that_cant_be_written_is_an_error_and_a_good_one_is_told(
     monkeypatch.setenv("DREAMGUI_KEEP", str(tmp_path))
     assert isinstance(keeper_of(root), Keeper)
     assert "Finished work is kept at" in capsys.readouterr().out
+
+
+def test_what_cant_be_read_for_now_or_trains_again_isnt_taken_for_deleted(root: Path, store: Path) -> None:
+    card = write(root, "runs/anna/run.json", '{"finished": true}')
+    keeper = Keeper(root, store)
+    settle(keeper)
+    for text in ('{"finished": false}', "[]", "{"):
+        card.write_text(text)
+        assert settle(keeper) == []
+    shutil.rmtree(root)
+    assert Keeper(root, store).restore() == ["runs/anna"]
+
+
+def test_what_another_server_keeps_there_meanwhile_stays(root: Path, store: Path, tmp_path: Path) -> None:
+    """A Space that is built anew runs beside the old one for a while."""
+    newer = Keeper(tmp_path / "newer", store)
+    newer.restore()
+    write(root, "reports/r/report.md")
+    settle(Keeper(root, store))
+    assert settle(newer) == []
+    assert Keeper(tmp_path / "newest", store).restore() == ["reports/r"]
+
+
+def test_a_manifest_that_cant_be_read_at_the_start_loses_nothing(
+    root: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(root, "reports/r/report.md")
+    settle(Keeper(root, store))
+    shutil.rmtree(root)
+
+    def fails(*args: object, **more: object) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", fails)
+        assert Keeper(root, store).restore() == []
+    assert Keeper(root, store).restore() == ["reports/r"]
+
+
+def test_a_kill_within_the_manifest_leaves_the_item_as_it_was(
+    root: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(root, "reports/r/report.md", "old")
+    settle(Keeper(root, store))
+    write(root, "reports/r/report.md", "newer")
+
+    class Killed(BaseException):
+        pass
+
+    def cut(path: Path, text: str, **more: object) -> int:
+        path.write_bytes(text.encode()[:20])
+        raise Killed
+
+    keeper = Keeper(root, store)
+    keeper.keep()
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Path, "write_text", cut)
+        keeper.keep()
+    shutil.rmtree(root)
+    keeper = Keeper(root, store)
+    assert keeper.restore() == ["reports/r"] and (root / "reports/r/report.md").read_text() == "old"
+    write(root, "reports/r/report.md", "newest")
+    assert settle(keeper) == ["reports/r"]
+    assert len(list((store / "items").iterdir())) == len(list((store / "store").iterdir())) == 1
+
+
+def test_of_two_copies_of_an_item_the_later_one_counts_and_the_other_goes(
+    root: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill between the new manifest and the removal of the old one leaves both."""
+    write(root, "reports/r/report.md", "old")
+    settle(Keeper(root, store))
+    write(root, "reports/r/report.md", "newer")
+    keeper = Keeper(root, store)
+    keeper.keep()
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "remove", lambda *_: None)
+        keeper.keep()
+    shutil.rmtree(root)
+    again = Keeper(root, store)
+    assert again.restore() == ["reports/r"] and (root / "reports/r/report.md").read_text() == "newer"
+    assert settle(again) == []
+    assert len(list((store / "items").iterdir())) == len(list((store / "store").iterdir())) == 1
+
+
+def test_one_item_that_the_mount_refuses_holds_up_no_other_and_leaves_nothing(
+    root: Path, store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in "abc":
+        write(root, f"reports/{name}/report.md")
+        write(root, f"reports/{name}/z.md")
+
+    def refuses(source: Path, target: Path) -> object:
+        if Path(source) == root / "reports/b/z.md":
+            raise OSError(28, "No space left on device")
+        return copy(source, target)
+
+    copy = shutil.copyfile
+    monkeypatch.setattr(keeping.shutil, "copyfile", refuses)
+    keeper = Keeper(root, store)
+    keeper.keep()
+    for _ in range(3):
+        with pytest.raises(OSError, match="No space"):
+            keeper.keep()
+    assert len(list((store / "items").iterdir())) == len(list((store / "store").iterdir())) == 2
+
+
+def test_a_restart_is_no_visit(root: Path, store: Path) -> None:
+    """Else the data of somebody who stays away would never expire on a Space that restarts now and then."""
+    write(root, f"{ANNA}/reports/r/report.md")
+    long_ago = time.time() - 30 * 24 * 3600
+    note_seen(root / ANNA, long_ago)
+    settle(Keeper(root, store))
+    shutil.rmtree(root)
+    Keeper(root, store).restore()
+    assert absent(root / "visitors", 7 * 24 * 3600) == [of_login("anna")]
+
+
+def test_a_start_beside_a_server_that_copies_leaves_a_whole_copy(
+    root: Path, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(root, "reports/r/a.md")
+    write(root, "reports/r/b.md")
+    keeper, copy = Keeper(root, store), shutil.copyfile
+    keeper.keep()
+
+    def disturbed(source: Path, target: Path) -> object:
+        if Path(source).name == "b.md":
+            Keeper(tmp_path / "newer", store).restore()
+        return copy(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keeping.shutil, "copyfile", disturbed)
+        assert keeper.keep() == []
+    assert keeper.keep() == ["reports/r"]
+    assert Keeper(tmp_path / "newest", store).restore() == ["reports/r"]

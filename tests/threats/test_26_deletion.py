@@ -189,9 +189,33 @@ def test_what_is_kept_on_a_mount_is_deleted_too_and_the_page_says_what_lasts(
         report.mkdir()
         (report / "report.md").write_text("a face")
         services.keeper = Keeper(services.root.root, tmp_path / "mount")
-        assert services.keeper.keep() == [] and services.keeper.keep() == [f"visitors/{ANNA}/reports/r"]
+        assert services.keeper.keep() == []
+        assert services.keeper.keep() == [f"visitors/{ANNA}/{each}" for each in ("reports/r", ".seen")]
         assert "outlast a restart" in usage(services) and "A restart of" not in usage(services)
         assert services.delete_everything(0)
         assert not [path for path in (tmp_path / "mount").rglob("*") if path.is_file()]
     with visiting(Cookies(b"key").visitor(Cookies(b"key").issue())):
         assert "A restart of this Space deletes your work" in usage(services)
+
+
+def test_a_mount_that_cant_be_reached_holds_up_no_other_part_of_a_deletion(tmp_path: Path) -> None:
+    services = services_at(tmp_path / "work")
+    with visiting(ANNA):
+        report = services.workspace.place("reports", "r")
+    report.mkdir()
+    (report / "report.md").write_text("x")
+    keeper = services.keeper = Keeper(tmp_path / "work", tmp_path / "bucket")
+    keeper.keep()
+    keeper.keep()
+    forgotten: list[str] = []
+    services.forgets = forgotten.append
+    with pytest.MonkeyPatch.context() as patch, visiting(ANNA), pytest.raises(OSError, match="reached"):
+        patch.setattr(keeper, "forget", unreachable)
+        services.delete_everything()
+    assert forgotten == [ANNA] and not (tmp_path / "work" / VISITORS / ANNA).exists()
+    # It goes as soon as the mount is there again.
+    assert keeper.keep() and not list((tmp_path / "bucket" / "items").iterdir())
+
+
+def unreachable(_: str) -> None:
+    raise OSError("the mount can't be reached")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +18,10 @@ from dreamgui.data.photos.bare import HEAD_KEPT_BYTES
 from dreamgui.data.photos.bare_zip import strip_upload
 from dreamgui.data.photos.load import load_image
 from dreamgui.errors import BadPhoto
+from dreamgui.ui.parts.uploads import cache_folder
 from dreamgui.workspace import Workspace
 from tests.diffusion.made import make_dataset
-from tests.threats.strangers import Visitor
+from tests.threats.strangers import API, Visitor
 from tests.ui.conftest import Page, serve
 from tests.ui.fakes import fake_visitor_services
 
@@ -97,6 +99,17 @@ def test_a_heic_keeps_its_picture_and_loses_the_rest(tmp_path: Path, more: dict[
     assert after.size == before.size and after.tobytes() == before.tobytes()
     with Image.open(path) as image:
         assert not image.getexif().get_ifd(0x8825) and not image.info.get("xmp", b"").strip(b"\0")
+
+
+def test_an_item_without_bytes_costs_a_heic_nothing(tmp_path: Path) -> None:
+    """A length of 0 would mean the whole file, which isn't the metadata's alone."""
+    path, whole = tmp_path / "photo.heic", heic()
+    about = struct.pack(">IHII", whole.index(XMP), 1, 0, len(XMP))
+    assert whole.count(about) == 1
+    path.write_bytes(whole.replace(about, struct.pack(">IHII", 0, 1, 0, 0)))
+    before = load_image(path).tobytes()
+    strip_upload(path)
+    assert load_image(path).tobytes() == before
 
 
 def test_broken_heics_are_no_crash(tmp_path: Path) -> None:
@@ -182,6 +195,33 @@ def test_a_bomb_stays_within_its_allowance_and_damaged_zips_are_no_crash(
         assert [each.name for each in tmp_path.iterdir()] == ["bomb.zip"]
 
 
+def test_a_member_without_a_name_is_no_crash(tmp_path: Path) -> None:
+    path = tmp_path / "photos.zip"
+    path.write_bytes(packed({"Q.jpg": jpeg(), "1.jpg": jpeg()}).replace(b"Q.jpg", b"\0.jpg"))
+    assert strip_upload(path) and says_nothing(path.read_bytes())
+    assert list(contents(path)) == ["1.jpg"]
+
+
+def test_what_cant_be_stripped_leaves_nothing(
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a half-written zip, nor an upload that is nobody's."""
+    before = {path for path in cache_folder().rglob("*") if path.is_file()}
+
+    def fails(*_: object) -> bool:
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(bare_zip, "strip_file", fails)
+    path = tmp_path / "photos.zip"
+    path.write_bytes(packed({"1.jpg": jpeg()}))
+    with pytest.raises(RuntimeError):
+        strip_upload(path)
+    assert [each.name for each in tmp_path.iterdir()] == ["photos.zip"]
+    answer = Visitor(page.url).client.post(f"/{API}/upload", files={"files": ("a.zip", path.read_bytes())})
+    assert answer.status_code == 500
+    assert {path for path in cache_folder().rglob("*") if path.is_file()} == before
+
+
 def test_other_zips_and_files_stay_as_they_are(tmp_path: Path) -> None:
     checkpoint = packed({"archive/data.pkl": b"\x80\x02}q\0.", "archive/data/0": jpeg()})
     for name, content in {
@@ -201,6 +241,24 @@ def test_a_picture_that_isnt_read_is_still_called_what_it_is(tmp_path: Path) -> 
     assert strip_upload(path) and MAKER not in path.read_bytes()
     with pytest.raises(BadPhoto, match="scan.tif is a TIFF"):
         load_image(path)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"FUJIFILMCCD-RAW 0201", b"IIRO\x08\0\0\0", b"IIRS\x08\0\0\0", b"IIU\0\x18\0\0\0", b"MMOR\0\0\0\x08", b"\0MRM\0\0\0\0",
+     b"FOVb\0\0\2\0", b"II\x1a\0\0\0HEAPCCDR", b"\0\0\0\x0cJXL \r\n\x87\n"],
+)  # fmt: skip
+def test_raw_files_of_each_maker_and_jpeg_xl_lose_all_but_their_head(tmp_path: Path, head: bytes) -> None:
+    path = tmp_path / "photo"
+    path.write_bytes(head.ljust(64, b"\0") + MAKER)
+    assert strip_upload(path) and path.read_bytes() == head.ljust(HEAD_KEPT_BYTES, b"\0")
+
+
+def test_a_model_file_whose_first_bytes_could_be_a_picture_s_stays(tmp_path: Path) -> None:
+    """The length of a safetensors header can be 2815 bytes, a bare JPEG XL's first two."""
+    path = tmp_path / "lora.safetensors"
+    path.write_bytes((2815).to_bytes(8, "little") + b"{" + b" " * 4000)
+    assert not strip_upload(path)
 
 
 def test_an_exported_dataset_comes_back_whole(tmp_path: Path) -> None:

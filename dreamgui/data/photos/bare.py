@@ -18,6 +18,8 @@ HEAD_KEPT_BYTES = 32
 LARGEST_BYTES = 200_000_000
 """A larger file is no photograph that is taken, and isn't read."""
 _UNREAD = {"TIFF or camera raw", "TIFF", "AVIF", "GIF", "JPEG 2000", "Photoshop", "video"}
+_JPEG_XL = b"\0\0\0\x0cJXL "
+"""A bare one, without this head, has no room for metadata, and begins as other files may."""
 _ORIENTATION = 274
 _BROKEN = (
     OSError, ValueError, SyntaxError, EOFError, struct.error, KeyError, IndexError, TypeError, OverflowError,
@@ -49,7 +51,7 @@ def strip_file(path: Path) -> bool:
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     kind = sniff(head)
-    if kind in _UNREAD:
+    if kind in _UNREAD or head.startswith(_JPEG_XL):
         bare = head[:HEAD_KEPT_BYTES]
     elif kind in _STRIPPED and path.stat().st_size <= LARGEST_BYTES:
         try:
@@ -59,8 +61,11 @@ def strip_file(path: Path) -> bool:
     else:
         return False
     beside = path.with_name(f".bare-{os.getpid()}-{path.name[-100:]}")
-    beside.write_bytes(bare)
-    beside.replace(path)
+    try:
+        beside.write_bytes(bare)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
     return True
 
 

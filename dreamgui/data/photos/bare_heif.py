@@ -116,4 +116,6 @@ def _places(data: bytearray, inside: dict[bytes, _Box]) -> Iterator[tuple[int, i
             read.number(more & 15 if version else 0)
             begin = base + read.number(sizes >> 4)
             length = read.number(sizes & 15)
-            yield item, begin, begin + length if length else len(data)
+            # None would mean the whole file, the picture too.
+            if length:
+                yield item, begin, begin + length

@@ -41,17 +41,32 @@ def _strip_zip(path: Path) -> bool:
     except BadPhoto:
         return False
     beside = path.with_name(f".bare-{os.getpid()}-{path.name[-100:]}")
-    with archive, tempfile.TemporaryDirectory(dir=path.parent, prefix=".bare-") as folder:
-        kinds = [_kind(archive, info) for info in archive.infolist()]
-        if "" not in kinds or any(name.endswith(_WEIGHTS) for name in archive.namelist()):
-            return False
-        allowance = path.stat().st_size * MOST_GROWTH + SPARE_BYTES
-        with zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as bare:
-            for info, kind in zip(archive.infolist(), kinds, strict=True):
+    try:
+        with archive:
+            whole = _write_bare(archive, path, beside)
+        if whole:
+            beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return whole
+
+
+def _write_bare(archive: zipfile.ZipFile, path: Path, beside: Path) -> bool:
+    """Write the zip at ``path`` without metadata to ``beside``. Return False for one that isn't of photographs."""
+    kinds = [_kind(archive, info) for info in archive.infolist()]
+    if "" not in kinds or any(name.endswith(_WEIGHTS) for name in archive.namelist()):
+        return False
+    allowance = path.stat().st_size * MOST_GROWTH + SPARE_BYTES
+    with (
+        tempfile.TemporaryDirectory(dir=path.parent, prefix=".bare-") as folder,
+        zipfile.ZipFile(beside, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as bare,
+    ):
+        for info, kind in zip(archive.infolist(), kinds, strict=True):
+            # A name that begins with a zero byte is none.
+            if info.filename:
                 member = Path(folder) / "member"
                 allowance -= _content(archive, info, kind, member, allowance)
                 _add(bare, info, member, stored=kind == "")
-    beside.replace(path)
     return True
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from email.message import Message as Headed
 from pathlib import Path
 
@@ -93,13 +94,21 @@ async def take_upload(
     with FILES.coming(visitor, size_bytes or 0):
         await app(scope, Incoming(scope, receive, most_bytes, PATIENCE_SECONDS), held)
         paths = held.paths()
-        try:
+        with _nobodys(paths) as bare:
             for path in paths:
                 await asyncio.to_thread(strip_upload, Path(path))
-        except OSError:
-            for path in paths:
-                with suppress(OSError):
-                    Path(path).unlink()
-            raise
+                bare.append(path)
         FILES.grant_uploads(visitor, paths)
     await held.let_go()
+
+
+@contextmanager
+def _nobodys(paths: list[str]) -> Generator[list[str], None, None]:
+    """Delete files unless all of them are in the list at the block's end, however it ends."""
+    done: list[str] = []
+    try:
+        yield done
+    finally:
+        for path in paths if done != paths else ():
+            with suppress(OSError):
+                Path(path).unlink()
