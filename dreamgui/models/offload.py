@@ -21,7 +21,7 @@ class Offloadable:
     Attributes:
         modules: on ``device``, or on the CPU while they rest.
         device: where they belong.
-        resting: whether they have left it.
+        offloaded: whether they have left it.
     """
 
     modules: Sequence[Any] = ()

@@ -9,7 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-_PICTURES = {b"hvc1", b"hev1", b"av01", b"avc1", b"grid", b"iden", b"iovl", b"tmap", b"unci"}
+_PICTURES = {
+    b"hvc1",
+    b"hev1",
+    b"lhv1",
+    b"vvc1",
+    b"av01",
+    b"avc1",
+    b"jpeg",
+    b"j2k1",
+    b"grid",
+    b"iden",
+    b"iovl",
+    b"tmap",
+    b"unci",
+}
 _KEPT = {b"ftyp", b"meta", b"mdat"}
 """Boxes of a still picture. Others are films, or a program's own."""
 _EMPTY_EXIF = b"\0\0\0\0MM\0*\0\0\0\x08\0\0\0\0\0\0"
