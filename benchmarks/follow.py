@@ -27,13 +27,17 @@ from dreamgui.assets import asset
 from dreamgui.config import ControlJob
 from dreamgui.data.faces.body import detect_bodies
 from dreamgui.data.photos.load import load_image
-from dreamgui.diffusion.sample import ImageRequest, generate
+from dreamgui.diffusion.control.control_maps import canny_map
+from dreamgui.diffusion.sample import ImageRequest, decode, generate
+from dreamgui.evaluate.following import edge_recall, pose_figures
 from dreamgui.events import Cell
 from dreamgui.models.catalog.cards import ModelSpec
 from dreamgui.services import Services, build
 
 RESULT = Path(__file__).parent / "results" / "follow-cpu.json"
 BASE, STEPS, SEED, THREADS = "portraits", 20, 7, 2
+EDGE_PROMPT = "a photo of woman"
+"""Without a place: "in the forest" and the edges of a kitchen want two pictures."""
 WITHIN = 0.06
 _HIPS, _ANKLES = (8, 11), (10, 13)
 _EDGE_PHOTOGRAPHS = 8
@@ -54,15 +58,33 @@ def controlled(
 
 
 def edges(services: Services, _: str) -> dict[str, Any]:
-    """Edge recall within 2 pixels at strengths 0 and 1, and how far they are apart."""
+    """Edge recall within 2 pixels at strengths 0 and 1, and how far they are apart.
+
+    ``at_most`` is the recall of the photograph itself after the model's autoencoder: no ControlNet gets further.
+    """
     rows = []
     for photo in photographs()[:_EDGE_PHOTOGRAPHS]:
-        cells = controlled(services, photo, "a photo of woman face in the forest", "canny", (0.0, 1.0))
+        cells = controlled(services, photo, EDGE_PROMPT, "canny", (0.0, 1.0))
         without, followed = (cell.scores["edge_recall"] for cell in cells)
-        rows.append({"photograph": photo.name, "at_0": without, "at_1": followed})
-    means = {name: statistics.fmean(row[name] for row in rows) for name in ("at_0", "at_1")}
-    gain = means["at_1"] - means["at_0"]
-    return {"must": "gain at least 0.6", "met": gain >= 0.6, "gain": gain, **means, "rows": rows}
+        most = edge_recall(*(canny_map(each) for each in _there_and_back(services, photo)))
+        rows.append({"photograph": photo.name, "at_0": without, "at_1": followed, "at_most": most})
+    means = {name: statistics.fmean(row[name] for row in rows) for name in ("at_0", "at_1", "at_most")}
+    gain, most = means["at_1"] - means["at_0"], means["at_most"] - means["at_0"]
+    return {
+        "must": "gain at least 0.6", "met": gain >= 0.6, "gain": gain, "gain_at_most": most, **means, "rows": rows,
+    }  # fmt: skip
+
+
+def _there_and_back(services: Services, photo: Path) -> tuple[Image.Image, Image.Image]:
+    """A photograph fitted into the model's size, and what its autoencoder makes of it."""
+    with services.models.use(ModelSpec(BASE)) as parts, torch.no_grad():
+        view = load_image(photo)
+        view.thumbnail((parts.card.size_px, parts.card.size_px), Image.Resampling.LANCZOS)
+        view = view.crop((0, 0, view.width // 8 * 8, view.height // 8 * 8))
+        pixels = torch.from_numpy(np.array(view)).permute(2, 0, 1)[None].float() / 127.5 - 1
+        latents: Any = parts.vae.encode(pixels.to(parts.device, parts.dtype)).latent_dist.mode()
+        (back,) = decode(parts.vae, latents * parts.vae.config.scaling_factor)
+    return view, back
 
 
 def poses(services: Services, _: str) -> dict[str, Any]:
@@ -74,7 +96,11 @@ def poses(services: Services, _: str) -> dict[str, Any]:
             without.append(photo.name)
             continue
         [cell] = controlled(services, photo, _prompt(people[0]), "pose", (1.0,))
-        rows.append(pose_row(photo, cell.scores))
+        view, back = _there_and_back(services, photo)
+        scale = view.width / load_image(photo).width
+        wanted = [np.c_[person[:, :2] * scale, person[:, 2]] for person in people]
+        most = pose_figures(wanted, detect_bodies(back), view.width)
+        rows.append({**pose_row(photo, cell.scores), "distance_at_best": most["pose_distance"]})
     return pose_summary(rows, without)
 
 
@@ -93,10 +119,11 @@ def pose_row(photo: Path, scores: Mapping[str, float | None]) -> dict[str, Any]:
 def pose_summary(rows: Sequence[Mapping[str, Any]], without: Sequence[str]) -> dict[str, Any]:
     """All tried poses together."""
     share = statistics.fmean(row["followed"] for row in rows)
+    best = [row["distance_at_best"] for row in rows]
     found = [row["within"] for row in rows if row["within"] is not None]
     return {
         "must": "mean distance of the keypoints within 6 % of the width for 0.8 of the tried poses", "met": share >= 0.8,
-        "share": share, "tried": len(rows), "mean_share_of_keypoints": statistics.fmean(found),
+        "share": share, "share_at_best": statistics.fmean(d is not None and d <= WITHIN for d in best), "tried": len(rows), "mean_share_of_keypoints": statistics.fmean(found),
         "photographs_without_a_pose": list(without), "rows": list(rows),
     }  # fmt: skip
 
@@ -164,7 +191,6 @@ def _uses(services: Services, run: str) -> dict[str, ModelSpec]:
 
 
 def _control() -> Any:
-    from dreamgui.diffusion.control.control_maps import canny_map
     from dreamgui.diffusion.control.residuals import ControlInput
 
     side_px = 160
