@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from dreamgui.config import JOBS
 from tools.rooms import (
     LAYERS,
     PACKAGE,
@@ -125,10 +124,26 @@ def test_each_library_has_one_door(library: str) -> None:
 
 def test_the_page_runs_no_recipe() -> None:
     """Jobs do: they can be stopped, logged and followed, and one runs at a time."""
-    recipes = {f"dreamgui.recipes.{kind}" for kind in JOBS}
     for file in FILES:
         if "ui" in file.relative_to(ROOT).parts:
-            assert not recipes & imported(file), f"{file} runs a recipe"
+            found = [name for name in imported(file) if is_recipe(name)]
+            assert not found, f"{within(file)} imports {found}"
+
+
+def is_recipe(name: str) -> bool:
+    """Return whether an import's full name is the room of recipes, or lies in it."""
+    return f"{name}.".startswith("dreamgui.recipes.")
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["import dreamgui.recipes.control", "from dreamgui import recipes", "from dreamgui.recipes import control",
+     "from dreamgui.recipes.control import control"],
+)  # fmt: skip
+def test_a_recipe_is_seen_in_any_way_of_importing_it(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "listener.py"
+    file.write_text(line, encoding="utf-8")
+    assert any(map(is_recipe, imported(file)))
 
 
 def test_every_library_that_is_imported_is_declared() -> None:
@@ -144,10 +159,33 @@ def test_broad_excepts_only_where_anything_may_be_thrown() -> None:
     for path in FILES:
         for node in ast.walk(tree(path)):
             if isinstance(node, ast.ExceptHandler):
-                broad = node.type is None or (
-                    isinstance(node.type, ast.Name) and node.type.id in ("Exception", "BaseException")
-                )
-                assert not broad or f"dreamgui/{within(path)}" in BROAD, f"{path}:{node.lineno}"
+                assert not is_broad(node) or f"dreamgui/{within(path)}" in BROAD, f"{path}:{node.lineno}"
+
+
+def is_broad(handler: ast.ExceptHandler) -> bool:
+    """Return whether a handler catches anything: bare, by name, or by a name within a tuple."""
+    caught = () if handler.type is None else ast.walk(handler.type)
+    names = {node.id for node in caught if isinstance(node, ast.Name)}
+    return handler.type is None or bool(names & {"Exception", "BaseException"})
+
+
+@pytest.mark.parametrize(
+    ("caught", "broad"),
+    [("", True), (" Exception", True), (" (ValueError, Exception)", True), (" (ValueError, OSError)", False)],
+)
+def test_a_broad_except_is_seen_in_any_form(caught: str, broad: bool) -> None:
+    handlers = [
+        node
+        for node in ast.walk(ast.parse(f"try: pass\nexcept{caught}: pass"))
+        if isinstance(node, ast.ExceptHandler)
+    ]
+    assert [is_broad(handler) for handler in handlers] == [broad]
+
+
+def test_contributing_names_where_broad_excepts_are_allowed() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    [sentence] = re.findall(r"No broad `except` outside ([^.]*(?:\.py[^.]*)+)\.", text)
+    assert {f"dreamgui/{name}" for name in re.findall(r"`([^`]+)`", sentence)} == BROAD
 
 
 def test_the_drawing_is_that_of_the_imports_now() -> None:

@@ -22,7 +22,7 @@ from PIL import Image
 from dreamgui.config import SchedulerName
 from dreamgui.diffusion.control.residuals import ControlInput
 from dreamgui.diffusion.sample import ImageRequest, generate
-from dreamgui.diffusion.schedule import SAMPLER_SETTINGS, SAMPLERS
+from dreamgui.diffusion.samplers import SAMPLER_SETTINGS, SAMPLERS
 from dreamgui.diffusion.start import StartImage
 from dreamgui.models.catalog.catalog import ModelSpec
 from dreamgui.models.manager import Models, Parts

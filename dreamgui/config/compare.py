@@ -87,7 +87,7 @@ class CompareJob(GenerationSettings):
     samplers: Samplers = knob(
         (),
         "Samplers to compare",
-        "Names, for instance dpm++ ddim: each model with each. Empty: one sampler.",
+        "Sampler names with spaces between. Each model uses each sampler.",
         group="Axes",
         max_length=9,
     )
@@ -101,7 +101,7 @@ class CompareJob(GenerationSettings):
     reuse: bool = knob(
         True,
         "Reuse pictures",
-        "Pictures of earlier reports with the same weights and settings aren't generated again.",
+        "Reuses earlier reports' pictures of the same weights and settings.",
         group="Axes",
     )
     fetch_sface: bool = knob(

@@ -78,7 +78,7 @@ class ControlJob(GenerationSettings):
     control_start: float = knob(
         0.0,
         "Control start",
-        "Share of the denoising steps from which on the map is followed.",
+        "Fraction of the denoising steps after which it begins, 0 to 1.",
         ge=0,
         le=1,
         group="Control",
@@ -86,7 +86,7 @@ class ControlJob(GenerationSettings):
     control_end: float = knob(
         1.0,
         "Control end",
-        "Share of the steps up to which it is followed. 0.6 to 0.8 leaves details free.",
+        "Fraction of the steps after which it ends. 0.6 to 0.8 leaves details free.",
         ge=0,
         le=1,
         group="Control",
@@ -120,8 +120,22 @@ class ControlJob(GenerationSettings):
         le=2,
         group=_SECOND,
     )
-    second_start: float = knob(0.0, "Second control start", "Share of the steps.", ge=0, le=1, group=_SECOND)
-    second_end: float = knob(1.0, "Second control end", "Share of the steps.", ge=0, le=1, group=_SECOND)
+    second_start: float = knob(
+        0.0,
+        "Second control start",
+        "Fraction of the denoising steps after which it begins, 0 to 1.",
+        ge=0,
+        le=1,
+        group=_SECOND,
+    )
+    second_end: float = knob(
+        1.0,
+        "Second control end",
+        "Fraction of the denoising steps after which it ends, 0 to 1.",
+        ge=0,
+        le=1,
+        group=_SECOND,
+    )
     dataset: str = knob(
         "",
         "Dataset",

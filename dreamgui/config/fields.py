@@ -105,8 +105,8 @@ def _rates(value: Any) -> Any:
     """Split as :func:`_parts`. Refuse "1,5e-4", as it may mean 1.5e-4 or 1 and 5e-4."""
     if isinstance(value, str) and (found := re.search(r"(?<![\w.+-])[+-]?\d+,\d[\w.+-]*", value)):
         raise ValueError(
-            f"{found[0]!r} can be one number or two: write {found[0].replace(',', '.')}, "
-            f"or a space after the comma"
+            f"{found[0]!r} is ambiguous. Write {found[0].replace(',', '.')}, "
+            f"or {found[0].replace(',', ' ')} for two numbers"
         )
     return _parts(value)
 

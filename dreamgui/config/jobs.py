@@ -72,7 +72,7 @@ class CropJob(JobConfig):
     max_enlargement: float = knob(
         1.5,
         "Largest enlargement",
-        "Factor, 1 to 8. Raise it for small photographs; crops become softer.",
+        "1 to 8. Higher values allow smaller photographs. Crops get softer.",
         ge=1,
         le=8,
         group="Faces and framing",
@@ -86,7 +86,7 @@ class CropJob(JobConfig):
     take_as_is: bool = knob(
         False,
         "Take as is",
-        "Square pictures become crops whole, also those without a face; nothing is cut off.",
+        "Keeps square pictures uncropped, with or without a face.",
         group="Faces and framing",
     )
     out: OptionalFolder = knob(

@@ -34,7 +34,7 @@ def pose_people(text: str) -> list[list[Point | None]]:
 
 def _person(number: int, person: object) -> list[Point | None]:
     if not isinstance(person, list) or len(person) != POINTS:
-        raise ValueError(f"Person {number} of the pose hasn't {POINTS} points")
+        raise ValueError(f"Person {number} of the pose needs {POINTS} points")
     return [_point(number, point) for point in person]
 
 

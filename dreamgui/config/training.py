@@ -104,7 +104,7 @@ class TrainSettings(ClassImageSettings, PersonSettings):
     lr_schedule: Schedule = knob(
         "constant",
         "Learning rate schedule",
-        "Course of the learning rate after the warm-up.",
+        "Learning rate after warm-up: constant, or falling to 0.",
         group="Optimizer",
     )
     warmup_steps: int = knob(

@@ -228,7 +228,7 @@ def prominence(face: Face, photo_size: tuple[int, int]) -> float:
     return face.size_px**2 / (photo_size[0] * photo_size[1]) * (2 - 2 * max(away_x, away_y))
 
 
-def plan(
+def choose_framings(
     options: Sequence[Sequence[Placement]], shares: Mapping[Framing, float]
 ) -> list[tuple[int, Placement]]:
     """Return which photograph gives which crops, so that the whole comes close to the wanted mix.

@@ -19,7 +19,7 @@ from torch import Tensor
 from dreamgui.config import SchedulerName
 from dreamgui.diffusion.control.residuals import ControlInput
 from dreamgui.diffusion.noise_model import NoiseModel, noise_model, prompt_parts
-from dreamgui.diffusion.schedule import make_sampler
+from dreamgui.diffusion.samplers import make_sampler
 from dreamgui.diffusion.start import Beginning, StartImage, from_noise, from_picture, noise_of, seeded
 from dreamgui.diffusion.transfer import begin_fetching
 from dreamgui.errors import OutOfRange

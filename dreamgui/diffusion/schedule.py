@@ -1,60 +1,16 @@
-"""Over time: samplers for generation, the noise of the training, its learning rate."""
+"""Over time: the noise of the training and its learning rate."""
 
 from __future__ import annotations
 
-import json
 import math
-from copy import deepcopy
-from functools import lru_cache
 from typing import Any
 
 import torch
-from diffusers import (
-    DDIMScheduler,
-    DDPMScheduler,
-    DPMSolverMultistepScheduler,
-    EulerAncestralDiscreteScheduler,
-    EulerDiscreteScheduler,
-    LCMScheduler,
-    PNDMScheduler,
-    UniPCMultistepScheduler,
-)
+from diffusers import DDPMScheduler
 from torch import Tensor
 
-from dreamgui.config import Schedule, SchedulerName
+from dreamgui.config import Schedule
 from dreamgui.errors import BadModelFile
-
-SAMPLERS: dict[SchedulerName, type[Any]] = {
-    "dpm++": DPMSolverMultistepScheduler,
-    "dpm++karras": DPMSolverMultistepScheduler,
-    "dpm++sde": DPMSolverMultistepScheduler,
-    "unipc": UniPCMultistepScheduler,
-    "euler": EulerDiscreteScheduler,
-    "euler-a": EulerAncestralDiscreteScheduler,
-    "ddim": DDIMScheduler,
-    "pndm": PNDMScheduler,
-    "lcm": LCMScheduler,
-}
-SAMPLER_SETTINGS: dict[SchedulerName, dict[str, Any]] = {
-    "dpm++karras": {"use_karras_sigmas": True},
-    "dpm++sde": {"use_karras_sigmas": True, "algorithm_type": "sde-dpmsolver++"},
-}
-"""Settings of a sampler beside the base model's; noise levels: Karras et al. 2022, https://arxiv.org/abs/2206.00364."""
-
-
-def make_sampler(name: SchedulerName, config: dict[str, Any]) -> Any:
-    """A fresh diffusers scheduler for generation, with the base model's betas and prediction type.
-
-    ``steps_offset`` and ``clip_sample`` are as StableDiffusionPipeline sets them, whatever the folder says.
-    """
-    settings = {**config, "steps_offset": 1, "clip_sample": False, **SAMPLER_SETTINGS.get(name, {})}
-    return deepcopy(_sampler(name, json.dumps(settings)))
-
-
-@lru_cache(maxsize=32)
-def _sampler(name: SchedulerName, settings: str) -> Any:
-    """A scheduler that nobody steps. It takes diffusers milliseconds to make one."""
-    return SAMPLERS[name].from_config(json.loads(settings))
 
 
 class NoiseSchedule:

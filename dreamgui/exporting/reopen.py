@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from dreamgui.errors import Damaged
 from dreamgui.models.catalog.cards import ModelCard
 from dreamgui.models.files.header import read_header
-from dreamgui.models.loading import Parts, load_unet
+from dreamgui.models.loading import Parts, load_unet, place
 from dreamgui.models.recognition.lora_names import TEXT, UNET, take_apart
 from dreamgui.models.recognition.recognise import PART_WORDS
 from dreamgui.ops.changes import Stage, inject
@@ -44,7 +44,7 @@ def open_whole(
         pipeline = loader(str(path), local_files_only=True, torch_dtype=dtype, **source)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise _refused(path, error) from error
-    unet, vae = (_placed(each, device) for each in (pipeline.unet, pipeline.vae))
+    unet, vae = (place(each, device) for each in (pipeline.unet, pipeline.vae))
     for part in (unet, vae):
         # The live model's kernels, so that pictures differ by the weights alone.
         inject(part, Stage.LOADED, device)
@@ -52,7 +52,7 @@ def open_whole(
     parts = Parts(
         unet=unet,
         vae=vae,
-        text_encoder=_placed(pipeline.text_encoder, device),
+        text_encoder=place(pipeline.text_encoder, device),
         tokenizer=pipeline.tokenizer,
         scheduler_config=dict(pipeline.scheduler.config),
         controlnet=None,
@@ -97,14 +97,6 @@ def _require_all_layers(path: Path, adapted: Mapping[str, Any]) -> None:
             raise ValueError(
                 f"{wanted - taken} of {wanted} layers of the {PART_WORDS[part]} were passed over"
             )
-
-
-def _placed(module: Any, device: torch.device) -> Any:
-    module.requires_grad_(False)
-    module.eval()
-    if device.type == "cuda":
-        return module.to(device, memory_format=torch.channels_last)
-    return module.to(device)
 
 
 def _refused(path: Path, error: Exception) -> Damaged:

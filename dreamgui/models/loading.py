@@ -62,7 +62,8 @@ class Parts:
         return (*([self.controlnet] if self.controlnet is not None else []), *self.more_controlnets)
 
 
-def _place(module: Any, device: torch.device) -> Any:
+def place(module: Any, device: torch.device) -> Any:
+    """Move a module to a device, frozen and for inference. On CUDA its weights are channels-last there."""
     module.requires_grad_(False)
     module.eval()
     if device.type == "cuda":
@@ -98,7 +99,7 @@ def load_unet(folder: Path, device: torch.device, dtype: torch.dtype) -> UNet2DC
     It goes to the device as it is stored and changes its format there: on a GPU that saves seconds.
     """
     stored = _stored_dtype(folder / "unet" / "diffusion_pytorch_model.safetensors") or dtype
-    unet: Any = _place(_diffusers_part(UNet2DConditionModel, folder / "unet", stored), device)
+    unet: Any = place(_diffusers_part(UNet2DConditionModel, folder / "unet", stored), device)
     if stored != dtype:
         # diffusers' own to() warns of modules that must stay in fp32; a UNet has none.
         torch.nn.Module.to(unet, dtype)
@@ -111,7 +112,7 @@ def load_unet(folder: Path, device: torch.device, dtype: torch.dtype) -> UNet2DC
 
 def load_vae(folder: Path, device: torch.device, dtype: torch.dtype) -> AutoencoderKL:
     """The autoencoder of a model's folder, frozen."""
-    vae = _place(_diffusers_part(AutoencoderKL, folder / "vae", dtype), device)
+    vae = place(_diffusers_part(AutoencoderKL, folder / "vae", dtype), device)
     inject(vae, Stage.LOADED, device)
     inject(vae, Stage.LENT, device)
     return vae
@@ -133,7 +134,7 @@ def load_text_encoder(folder: Path, device: torch.device, dtype: torch.dtype) ->
             raise ValueError(f"keys are missing: {sorted(report['missing_keys'])[:3]}")
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _damaged(folder / "text_encoder", error) from error
-    return _place(model, device)
+    return place(model, device)
 
 
 def load_tokenizer(folder: Path) -> CLIPTokenizer:
@@ -183,7 +184,7 @@ def load_controlnet(
 
 
 def _placed(model: Any, device: torch.device) -> ControlNetModel:
-    _place(model, device)
+    place(model, device)
     inject(model, Stage.LOADED, device)
     inject(model, Stage.LENT, device)
     return model

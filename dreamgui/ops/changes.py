@@ -1,7 +1,9 @@
 """Every change that is made to a model so that it computes faster: its order, its condition, and how it is undone.
 
 A change keeps weights, their names, and results up to rounding. :func:`inject` makes those of one stage,
-:func:`eject` undoes all of them. Elsewhere no model is changed.
+:func:`eject` undoes all of them. Changes for another purpose are made elsewhere: the weights' memory format
+(:mod:`dreamgui.models.loading`), gradient checkpointing (:mod:`dreamgui.training.steps.make_step`), adapters
+(:mod:`dreamgui.models.lora`) and the split of the weights over GPUs (:mod:`dreamgui.training.parallel.fsdp`).
 """
 
 from __future__ import annotations

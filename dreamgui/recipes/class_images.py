@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 
 from dreamgui.config import ClassImagesJob, TrainSettings
 from dreamgui.data.class_images.own import keep_square, own_shelf, pictures_in
-from dreamgui.data.class_images.plan import MOST, Look, Slot, framed_prompt, mix_of, plan, read_generated
+from dreamgui.data.class_images.plan import (
+    MOST,
+    Look,
+    Slot,
+    framed_prompt,
+    mix_of,
+    plan_slots,
+    read_generated,
+)
 from dreamgui.data.dataset.opened import opened
 from dreamgui.data.framing import FRAMINGS
 from dreamgui.data.photos.load import shown_name
@@ -57,7 +65,7 @@ def class_images(
     dataset = (yield from opened(workspace, job.dataset)) if job.dataset else None
     if dataset:
         job = followed_class(job, dataset.instance_prompt)
-    slots = plan(job.class_count, mix_of(dataset) if job.class_variants else None)
+    slots = plan_slots(job.class_count, mix_of(dataset) if job.class_variants else None)
     settings = class_settings(job, card)
     folder = workspace.place("classes", class_key(job.class_prompt, settings))
     kept = {slot: look for slot in slots if (look := read_generated(folder / slot.file, slot.framing))}

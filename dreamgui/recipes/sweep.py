@@ -69,7 +69,7 @@ def sweep(job: SweepJob, workspace: Workspace, models: Models) -> Generator[Even
     for sentence in notes + advice:
         yield Note(sentence)
     yield from notes_on(job.prompts, job.model, models.catalog)
-    folder, points = workspace.place("reports", name), {point.run: point for point in plan(job, name)}
+    folder, points = workspace.place("reports", name), {point.run: point for point in points_of(job, name)}
     stages, rows, failures = Stages("Sweep", len(points)), [], []
     queue = SweepQueue(folder)
     queue.plan(points)
@@ -108,7 +108,7 @@ def sweep(job: SweepJob, workspace: Workspace, models: Models) -> Generator[Even
     return rows
 
 
-def plan(job: SweepJob, name: str) -> list[TrainJob]:
+def points_of(job: SweepJob, name: str) -> list[TrainJob]:
     """The trainings of a sweep: ranks by learning rates, then the UNet. They differ in nothing else."""
     shared = {field: getattr(job, field) for field in SweepJob.model_fields if field in TrainJob.model_fields}
     # There is too little of a LoRA to be split.
@@ -239,7 +239,9 @@ def _is_begun(job: SweepJob, name: str, folder: Path) -> bool:
     """Return whether this sweep was begun in this folder. Earlier versions kept the names of its runs only."""
     if (folder / SETTINGS).is_file():
         return SweepJob.model_validate(read_json(folder / SETTINGS)) == job
-    return {point.run for point in SweepQueue(folder).points()} == {point.run for point in plan(job, name)}
+    return {point.run for point in SweepQueue(folder).points()} == {
+        point.run for point in points_of(job, name)
+    }
 
 
 def _usual_name(job: SweepJob) -> str:

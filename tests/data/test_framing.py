@@ -12,10 +12,10 @@ from dreamgui.data.framing import (
     FRAMINGS,
     SHOTS,
     Placement,
+    choose_framings,
     choose_subject,
     place,
     placements,
-    plan,
 )
 from dreamgui.errors import BadPhoto
 
@@ -119,7 +119,7 @@ def counts(chosen: list[tuple[int, Placement]]) -> list[int]:
 
 def test_the_mix_is_met_where_photographs_allow_it() -> None:
     options = [placements(face_at(2000, 1200, 300), [], (4000, 3600), 512, 1.5)] * 20
-    chosen = plan(options, MIX)
+    chosen = choose_framings(options, MIX)
     assert counts(chosen) == [8, 8, 4] and sorted(index for index, _ in chosen) == list(range(20))
 
 
@@ -127,18 +127,18 @@ def test_photographs_without_a_choice_are_made_up_for_by_the_others() -> None:
     tight = placements(face_at(500, 500, 450), [], (1000, 1000), 512, 1.5)
     wide = placements(face_at(2000, 1200, 300), [], (4000, 3600), 512, 1.5)
     assert [option.framing for option in tight] == ["close-up"]
-    assert counts(plan([wide] * 12 + [tight] * 8, MIX)) == [8, 8, 4]
-    assert counts(plan([tight] * 20, MIX)) == [20, 0, 0]
+    assert counts(choose_framings([wide] * 12 + [tight] * 8, MIX)) == [8, 8, 4]
+    assert counts(choose_framings([tight] * 20, MIX)) == [20, 0, 0]
 
 
 def test_few_photographs_give_several_crops_of_different_framing() -> None:
     wide = placements(face_at(2000, 1200, 300), [], (4000, 3600), 512, 1.5)
-    chosen = plan([wide] * 6, MIX)
+    chosen = choose_framings([wide] * 6, MIX)
     assert counts(chosen) == [6, 6, 3]
     for index in range(6):
         framings = [placement.framing for number, placement in chosen if number == index]
         assert len(framings) == len(set(framings)) >= 2
-    assert len(plan([wide] * 2, MIX)) == 6
+    assert len(choose_framings([wide] * 2, MIX)) == 6
 
 
 def test_square_crop_never_pads_or_stretches() -> None:

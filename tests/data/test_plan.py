@@ -16,7 +16,7 @@ from dreamgui.data.class_images.plan import (
     framed_prompt,
     look_at,
     mix_of,
-    plan,
+    plan_slots,
     read_generated,
     write_generated,
 )
@@ -28,21 +28,21 @@ from tests.diffusion.made import make_dataset
 
 def test_the_mix_holds_at_every_length() -> None:
     mix: Mix = {"close-up": 5, "medium": 3, "full": 2}
-    slots = plan(100, mix)
+    slots = plan_slots(100, mix)
     for length in range(1, 101):
         have = Counter(slot.framing for slot in slots[:length])
         assert all(abs(have[framing] - mix[framing] * length / 10) < 1 for framing in FRAMINGS)
-    assert plan(37, mix) == slots[:37]
+    assert plan_slots(37, mix) == slots[:37]
     assert [slot.index for slot in slots] == list(range(100))
-    assert {slot.framing for slot in plan(50, {"close-up": 0, "medium": 4, "full": 0})} == {"medium"}
-    assert [slot.file for slot in plan(2, None)] == ["plain-00000.png", "plain-00001.png"]
+    assert {slot.framing for slot in plan_slots(50, {"close-up": 0, "medium": 4, "full": 0})} == {"medium"}
+    assert [slot.file for slot in plan_slots(2, None)] == ["plain-00000.png", "plain-00001.png"]
 
 
 def test_no_two_pictures_share_a_file_or_a_seed() -> None:
-    slots = plan(MOST, mix_of(None))
+    slots = plan_slots(MOST, mix_of(None))
     assert len({slot.file for slot in slots}) == MOST
     assert len({slot.seed(7, attempt) for slot in slots for attempt in range(3)}) == 3 * MOST
-    assert [slot.seed(7, 0) for slot in plan(3, None)] == [7, 8, 9]
+    assert [slot.seed(7, 0) for slot in plan_slots(3, None)] == [7, 8, 9]
 
 
 def test_the_mix_is_that_of_the_pictures_in_use(tmp_path: Path) -> None:

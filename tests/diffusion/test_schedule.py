@@ -7,9 +7,8 @@ import torch
 from diffusers import DDPMScheduler
 from diffusers.training_utils import compute_snr
 
-from dreamgui.diffusion.schedule import NoiseSchedule, learning_rate_at, make_sampler
+from dreamgui.diffusion.schedule import NoiseSchedule, learning_rate_at
 from dreamgui.errors import BadModelFile
-from dreamgui.models.manager import Parts
 
 CPU = torch.device("cpu")
 CONFIG = {
@@ -38,12 +37,6 @@ def test_forward_process_equals_diffusers(prediction: str) -> None:
 def test_other_prediction_types_are_refused() -> None:
     with pytest.raises(BadModelFile, match="'sample'"):
         NoiseSchedule({**CONFIG, "prediction_type": "sample"}, CPU)
-
-
-def test_samplers_take_the_bases_settings(parts: Parts) -> None:
-    sampler = make_sampler("dpm++", {**parts.scheduler_config, "prediction_type": "v_prediction"})
-    assert sampler.config["prediction_type"] == "v_prediction"
-    assert sampler.config["beta_end"] == 0.012
 
 
 def test_learning_rates() -> None:

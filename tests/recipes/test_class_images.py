@@ -13,7 +13,7 @@ from PIL import Image
 
 from dreamgui import cli
 from dreamgui.config import ClassImagesJob, Framing, TrainJob
-from dreamgui.data.class_images.plan import plan
+from dreamgui.data.class_images.plan import plan_slots
 from dreamgui.diffusion import class_images as module
 from dreamgui.diffusion import latents
 from dreamgui.diffusion.class_images import HOPELESS, TRIES
@@ -178,7 +178,7 @@ def test_the_mix_is_followed_and_shared(workspace: Workspace, models: Models, ab
     assert Counter(file.name.rpartition("-")[0] for file in files) == {"close-up": 4, "medium": 4, "full": 2}
     assert Counter(asked_for(request) for request in requests) == {"close-up": 4, "medium": 4, "full": 2}
     assert [file.name for file in files] == [
-        slot.file for slot in plan(10, {"close-up": 4, "medium": 4, "full": 2})
+        slot.file for slot in plan_slots(10, {"close-up": 4, "medium": 4, "full": 2})
     ]
 
     dataset = make_dataset(workspace, "anna", count=4)
@@ -201,7 +201,7 @@ def test_wrong_drawings_are_drawn_again(workspace: Workspace, models: Models, ab
 
     requests = able(artist)
     told = run(job(6, class_variants=True), workspace, models)
-    slots = plan(6, {"close-up": 40, "medium": 40, "full": 20})
+    slots = plan_slots(6, {"close-up": 40, "medium": 40, "full": 20})
     wanted = Counter(slot.framing for slot in slots)
     assert tries["close-up"] == wanted["close-up"] and tries["full"] == 2 * wanted["full"]
     assert wanted["medium"] < tries["medium"] <= TRIES * wanted["medium"]

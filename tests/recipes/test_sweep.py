@@ -14,7 +14,7 @@ from dreamgui.events import Begun, Event, Loss, Note, Saved, Score
 from dreamgui.models.catalog.cards import write_model
 from dreamgui.models.manager import Models
 from dreamgui.recipes import sweep as module
-from dreamgui.recipes.sweep import plan, sweep
+from dreamgui.recipes.sweep import points_of, sweep
 from dreamgui.training.settings import advised_sweep
 from dreamgui.training.sweep_queue import SweepQueue
 from dreamgui.ui.parts.form import make_config
@@ -59,14 +59,14 @@ def scores(events: list[Event]) -> dict[str, dict[str, float | None]]:
 
 
 def test_the_grid_varies_rank_and_rate_apart() -> None:
-    points = plan(job(with_unet=True), "grid")
+    points = points_of(job(with_unet=True), "grid")
     grid = [(point.method, point.rank, point.effective_learning_rate) for point in points[:-1]]
     assert grid == [("lora", rank, rate) for rank in (2, 4) for rate in (1e-3, 1e-2)]
     assert points[-1].method == "unet" and points[-1].effective_learning_rate == 2e-6
     apart = {"method", "rank", "learning_rate", "run"}
     assert len({point.model_dump_json(exclude=apart) for point in points}) == 1
     assert len({point.run for point in points}) == 5
-    split = plan(job(with_unet=True, processes=2, shard=True), "grid")
+    split = points_of(job(with_unet=True, processes=2, shard=True), "grid")
     assert [point.method for point in split if point.shard] == ["unet"]
 
 
@@ -224,7 +224,7 @@ def test_the_one_that_runs_is_skipped_and_tried_again(workspace: Workspace, mode
 
 def test_what_was_skipped_stays_so_when_the_sweep_goes_on(workspace: Workspace, models: Models) -> None:
     queue = SweepQueue(workspace.place("reports", "grid"))
-    names = [point.run for point in plan(job(), "grid")]
+    names = [point.run for point in points_of(job(), "grid")]
     queue.plan(names)
     queue.skip(names[1])
     list(sweep(job(), workspace, models))

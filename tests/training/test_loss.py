@@ -8,6 +8,7 @@ import torch
 from dreamgui.diffusion.schedule import NoiseSchedule
 from dreamgui.training.steps.batches import Batch
 from dreamgui.training.steps.loss import dreambooth_loss, min_snr_weight
+from dreamgui.training.steps.settings import StepSettings
 from tests.diffusion.test_schedule import CONFIG, CPU
 
 SCHEDULE = NoiseSchedule({**CONFIG, "prediction_type": "epsilon"}, CPU)
@@ -31,7 +32,7 @@ def prediction(*errors: float) -> torch.Tensor:
 
 def test_instance_and_prior_are_apart() -> None:
     losses = dreambooth_loss(
-        prediction(1.0, 3.0, 2.0, 0.0), batch(2, [5, 6, 7, 8]), SCHEDULE, prior_weight=0.5
+        prediction(1.0, 3.0, 2.0, 0.0), batch(2, [5, 6, 7, 8]), SCHEDULE, StepSettings(prior_weight=0.5)
     )
     assert losses.instance.item() == pytest.approx(5.0)
     assert losses.prior is not None and losses.prior.item() == pytest.approx(2.0)
@@ -39,7 +40,7 @@ def test_instance_and_prior_are_apart() -> None:
 
 
 def test_without_a_prior() -> None:
-    losses = dreambooth_loss(prediction(1.0, 3.0), batch(2, [5, 6]), SCHEDULE, prior_weight=9.0)
+    losses = dreambooth_loss(prediction(1.0, 3.0), batch(2, [5, 6]), SCHEDULE, StepSettings(prior_weight=9.0))
     assert losses.prior is None and losses.total.item() == pytest.approx(5.0)
 
 
@@ -51,7 +52,9 @@ def test_min_snr_gamma(kind: str) -> None:
     assert snr[0] > 5 > snr[2]
     expected = torch.minimum(snr, torch.tensor(5.0)) / (snr if kind == "epsilon" else snr + 1)
     torch.testing.assert_close(min_snr_weight(schedule, timesteps, 5.0), expected)
-    weighed = dreambooth_loss(prediction(1, 1, 1), batch(3, [0, 300, 900]), SCHEDULE, min_snr_gamma=5.0)
+    weighed = dreambooth_loss(
+        prediction(1, 1, 1), batch(3, [0, 300, 900]), SCHEDULE, StepSettings(min_snr_gamma=5.0)
+    )
     plain = dreambooth_loss(prediction(1, 1, 1), batch(3, [0, 300, 900]), SCHEDULE)
     assert weighed.total < plain.total
 

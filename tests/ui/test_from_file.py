@@ -69,7 +69,7 @@ def test_what_another_program_allows_and_we_do_not() -> None:
     made = Made("a cat", steps=999_999, guidance_scale=1e9, seed=2**32, size_px=(8, 8))
     settings, remarks = settings_of(Found(made), CATALOG)
     assert settings == {"prompt": "a cat", "negative_prompt": "", "loras": ()}
-    assert "seed 4294967296" in remarks[0] and "steps, guidance_scale, size" in remarks[1]
+    assert "Seed 4294967296" in remarks[0] and "steps, guidance_scale, size" in remarks[1]
 
 
 def test_weights_of_words_in_another_programs_prompt_are_switched_on() -> None:

@@ -250,7 +250,7 @@ def test_trash_and_sizes(services: Services) -> None:
     shown = by_id(keeping.show())
     ((label, trash_id),) = shown["library-deleted"]["choices"]
     assert label.startswith("Report first, ") and shown["library-deleted"]["value"] == trash_id
-    assert "Trash" in shown["library-sizes-table"] and "last one" in shown["library-sizes-table"]
+    assert "Trash" in shown["library-sizes-table"] and "Older checkpoints" in shown["library-sizes-table"]
     keeping._restore(trash_id)
     assert find(services.workspace, "report", "first")
     assert by_id(keeping.show())["library-deleted"]["value"] is None

@@ -25,7 +25,7 @@ from dreamgui.config import (
 from dreamgui.errors import StopRequested
 from dreamgui.events import Begun, Cell, Event, Note, Progress, Saved, Score
 from dreamgui.models.catalog.cards import RunCard, certificate_place, write_run
-from dreamgui.recipes.sweep import plan
+from dreamgui.recipes.sweep import points_of
 from dreamgui.training.sweep_queue import SweepQueue
 from dreamgui.workspace import EXPORTS, Workspace, write_json
 
@@ -109,7 +109,7 @@ def workshop_recipes(
     def sweep(job: SweepJob) -> Iterator[Event]:
         name = workspace.fresh("reports", job.report or "sweep")
         folder = workspace.place("reports", name)
-        points = {point.run: point for point in plan(job, name)}
+        points = {point.run: point for point in points_of(job, name)}
         queue = SweepQueue(folder)
         queue.plan(points)
         yield Begun("sweep", name)

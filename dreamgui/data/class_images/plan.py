@@ -86,7 +86,7 @@ def mix_of(dataset: Dataset | None) -> Mix:
     return {framing: counts[framing] for framing in FRAMINGS} if counts else mix_of(None)
 
 
-def plan(count: int, mix: Mix | None) -> list[Slot]:
+def plan_slots(count: int, mix: Mix | None) -> list[Slot]:
     """The slots of a set. A smaller set is the beginning of a larger one.
 
     Args:

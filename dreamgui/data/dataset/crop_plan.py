@@ -19,7 +19,7 @@ from dreamgui.data.crop import Photograph, cut, look_closely, take_in
 from dreamgui.data.dataset.held_out import choose_held_out
 from dreamgui.data.faces.identity import Embedder
 from dreamgui.data.faces.subject import majority
-from dreamgui.data.framing import Placement, fit, inside, least_face_px, placements, plan
+from dreamgui.data.framing import Placement, choose_framings, fit, inside, least_face_px, placements
 from dreamgui.data.photos.leaving import work_until
 from dreamgui.data.photos.near_duplicates import find_near_duplicates
 from dreamgui.data.photos.unpack import Member
@@ -135,7 +135,9 @@ def choose_squares(
     squares: dict[int, tuple[Placement, ...]] = {
         number: (min(options[number], key=lambda option: option.misfit),) for number in aside
     }
-    for group, picked in groupby(plan([options[number] for number in trained], shares), key=itemgetter(0)):
+    for group, picked in groupby(
+        choose_framings([options[number] for number in trained], shares), key=itemgetter(0)
+    ):
         squares[trained[group]] = tuple(placement for _, placement in picked)
     earlier = {number: usable[near_duplicate] for number, near_duplicate in near_duplicates.items()}
     shots = [

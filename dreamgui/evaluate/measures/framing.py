@@ -12,10 +12,11 @@ from PIL import Image
 
 from dreamgui.data.faces.detect import Face
 from dreamgui.data.faces.identity import face_chip
+from dreamgui.data.framing import SHOTS
 
 FRONTAL_DEGREES = 15.0
-CLOSE_UP_SHARE = 0.36
-"""Least face height of a close-up, as in :mod:`dreamgui.data.framing`."""
+CLOSE_UP_SHARE = SHOTS["close-up"].least
+"""Least face height of a close-up."""
 _LEAST_FACES = 5
 _NEARLY_ALL = 0.9
 # The nose tip lies as far before the middle of the ears as 0.8 of the ears' distance: about 12 of 15 cm.

@@ -123,7 +123,7 @@ def control_gallery(result: ControlResult, pictures: dict[str, Image.Image]) -> 
 
 def _map_gallery(result: ControlResult, pictures: dict[str, Image.Image]) -> Gallery:
     kind, second = result.job.control, result.job.second
-    shown = {f"images/{kind}-picture.png": (result.source, "the picture that leads")}
+    shown = {f"images/{kind}-picture.png": (result.source, "the control image")}
     shown[f"images/{kind}-map.png"] = (result.control_map, f"its {TITLES[kind]}")
     for image in result.more_maps if second else ():
         assert second is not None

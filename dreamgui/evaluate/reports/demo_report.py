@@ -148,9 +148,9 @@ def demo_data(result: DemoResult) -> dict[str, object]:
 def _lead(result: DemoResult) -> str:
     minutes = sum(result.seconds.values()) / 60
     return (
-        "DreamGUI's whole job on its bundled model: photographs cut, a checkpoint converted, the full "
+        "DreamGUI's whole job on its bundled model: photographs cropped, a checkpoint converted, the full "
         "UNet and LoRAs of three ranks trained with prior preservation, compared on the same prompts and "
-        f"seeds, and led by edges and a pose. It took {minutes:.1f} minutes on {result.comparison.device}, "
+        f"seeds, and generated with ControlNet from edges and a pose. It took {minutes:.1f} minutes on {result.comparison.device}, "
         "without a network."
     )
 

@@ -210,7 +210,7 @@ def limit(size_bytes: int) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def plan(path: Path) -> dict[str, list[Any]]:
+def tensor_plan(path: Path) -> dict[str, list[Any]]:
     """Name to [dtype, shape, strides, byte of the file] for every tensor of the state dict.
 
     Raises:
@@ -365,7 +365,7 @@ def _counts(numbers: Any) -> list[int]:
 def answer(path: Path) -> dict[str, Any]:
     """``{"tensors": plan}`` or ``{"reason": ...}`` in words for the user."""
     try:
-        return {"tensors": plan(path)}
+        return {"tensors": tensor_plan(path)}
     except RefusedError as error:
         return {"reason": str(error)}
     except pickle.UnpicklingError:

@@ -15,7 +15,7 @@ from dreamgui.errors import BadModelFile
 from dreamgui.models.catalog.cards import certificate_place
 from dreamgui.models.files.header import FileHeader
 from dreamgui.models.files.part_files import PARTS, folder_files
-from dreamgui.models.recognition.lora_names import EMBEDDING, TEXT, TensorName, take_apart
+from dreamgui.models.recognition.lora_names import EMBEDDING, RANKED, TEXT, TensorName, take_apart
 from dreamgui.models.recognition.lora_place import lora_files_at, settings_beside
 from dreamgui.models.recognition.lora_settings import ADAPTER_METADATA, NETWORK_ALPHA, read_settings
 from dreamgui.models.recognition.recognise import COMPLETE, PART_WORDS, Recognised, recognise
@@ -119,9 +119,7 @@ def _lora(path: Path, header: FileHeader) -> str:
     names = {key: name for key in header.shapes if (name := take_apart(key))}
     layers = {(name.part, name.path) for name in names.values() if name.part != EMBEDDING}
     ranks = Counter(
-        header.shapes[key][0]
-        for key, name in names.items()
-        if name.field in ("down", "hada_w1_b", "lokr_w1_b", "lokr_w2_b") and header.shapes[key]
+        header.shapes[key][0] for key, name in names.items() if name.field in RANKED and header.shapes[key]
     )
     told = ", ".join(f"{rank} ({count} layers)" for rank, count in ranks.most_common(3)) or "none"
     texts = sum(part == TEXT for part, _ in layers)

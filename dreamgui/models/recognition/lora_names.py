@@ -17,6 +17,13 @@ Kind = Literal[
 ]  # fmt: skip
 # Kinds that are named and refused.
 UNREADABLE: tuple[Kind, ...] = ("OFT", "BOFT", "GLoRA", "VeRA")
+# Kinds that are named in its place.
+CHOICES: tuple[Kind, ...] = ("LoRA", "LoCon", "DoRA", "LoHa", "LoKr", "IA3")
+# Fields whose first side is a layer's rank.
+RANKED = frozenset({"down", "hada_w1_b", "lokr_w1_b", "lokr_w2_b"})
+# Fields whose second side is as wide as the layer's input.
+AS_WIDE_AS_INPUT = frozenset({"down", "hada_w1_b", "diff", "weight"})
+_NOTES = {"LoCon": ", a LoRA with convolutions", "full difference": " of weights", "norms": " alone"}
 
 _PREFIXES = (
     ("lora_unet_", UNET),
@@ -110,6 +117,12 @@ def kind_of(shapes: Mapping[str, tuple[int, ...]]) -> Kind:
         return "none"
     kernels = (shapes[key][2:] for key, end in ends.items() if end.lastgroup == "down")
     return "LoCon" if kind == "LoRA" and any(kernel not in ((), (1, 1)) for kernel in kernels) else kind
+
+
+def kind_in_words(shapes: Mapping[str, tuple[int, ...]]) -> str:
+    """Name a file's kind with its article, for instance "a DoRA"."""
+    kind = kind_of(shapes)
+    return f"{'an' if kind in ('IA3', 'OFT') else 'a'} {kind}{_NOTES.get(kind, '')}"
 
 
 def naming_of(keys: Iterable[str]) -> str:

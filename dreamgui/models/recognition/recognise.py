@@ -12,7 +12,7 @@ from dreamgui.models.catalog.cards import Family
 from dreamgui.models.files.ckpt import read_pickled_header
 from dreamgui.models.files.header import FileFormat, FileHeader, file_format, read_header
 from dreamgui.models.files.part_files import is_index, read_split_header, size_bytes
-from dreamgui.models.recognition.lora_names import UNREADABLE, kind_of
+from dreamgui.models.recognition.lora_names import CHOICES, UNREADABLE, kind_of
 from dreamgui.models.recognition.roots import Root, find_roots, has_ema
 from dreamgui.models.recognition.signs import lora_words, made_for, sign_of
 
@@ -162,7 +162,7 @@ def _kind(header: FileHeader, roots: dict[str, Root]) -> tuple[Kind, Family | No
 def _next_step(kind: Kind, words: dict[str, str], header: FileHeader) -> str:
     adapter = kind_of(header.shapes) if kind == "lora" else "none"
     if adapter in UNREADABLE:
-        return f"DreamGUI doesn't read {adapter}; choose a LoRA, LoCon, DoRA, LoHa, LoKr or IA3."
+        return f"DreamGUI doesn't read {adapter}; choose a {', '.join(CHOICES[:-1])} or {CHOICES[-1]}."
     foreign = words.get("made_for", "") not in ("", " for Stable Diffusion 1.5")
     return "Choose one for Stable Diffusion 1.5." if foreign else _NEXT.get(kind, _CHECKPOINT)
 

@@ -6,7 +6,13 @@ from collections.abc import Callable
 from typing import Literal
 
 from dreamgui.models.files.header import FileHeader
-from dreamgui.models.recognition.lora_names import kind_of, naming_of, take_apart
+from dreamgui.models.recognition.lora_names import (
+    AS_WIDE_AS_INPUT,
+    kind_in_words,
+    kind_of,
+    naming_of,
+    take_apart,
+)
 
 Sign = Literal[
     "lora", "embedding", "controlnet", "taesd", "adapter", "video", "upscaler", "flux", "sd3", "sdxl", "sd2",
@@ -21,10 +27,7 @@ _WIDTHS = {
 
 def lora_words(header: FileHeader) -> str:
     """Name a LoRA file's kind with its article, for instance "a DoRA (kohya's keys)"."""
-    kind = kind_of(header.shapes)
-    article = "an" if kind in ("IA3", "OFT") else "a"
-    notes = {"LoCon": ", a LoRA with convolutions", "full difference": " of weights", "norms": " alone"}
-    return f"{article} {kind}{notes.get(kind, '')} ({naming_of(header.shapes)})"
+    return f"{kind_in_words(header.shapes)} ({naming_of(header.shapes)})"
 
 
 def made_for(header: FileHeader) -> str:
@@ -48,7 +51,7 @@ def _reads_text(key: str) -> bool:
     if "attn2" not in key or "to_k" not in key:
         return False
     found = take_apart(key)
-    return found is not None and found.field in ("down", "hada_w1_b", "diff", "weight")
+    return found is not None and found.field in AS_WIDE_AS_INPUT
 
 
 def sign_of(header: FileHeader) -> Sign | None:

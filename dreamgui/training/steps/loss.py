@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dreamgui.diffusion.schedule import NoiseSchedule
 from dreamgui.training.steps.batches import Batch
+from dreamgui.training.steps.settings import StepSettings
 
 
 @dataclass(frozen=True)
@@ -24,29 +25,29 @@ def dreambooth_loss(
     prediction: Tensor,
     batch: Batch,
     schedule: NoiseSchedule,
-    prior_weight: float = 1.0,
-    min_snr_gamma: float | None = None,
+    settings: StepSettings | None = None,
 ) -> Losses:
     """Mean squared error of a prediction [n, 4, h, w], instance and class pictures apart, weighed by latent.
 
     DreamBooth's prior preservation: Ruiz et al. 2022, https://arxiv.org/abs/2208.12242, equation 2.
 
     Args:
-        prior_weight: how much the class pictures count beside the instance pictures.
-        min_snr_gamma: weigh timesteps as :func:`min_snr_weight` does; None weighs them alike.
+        settings: ``prior_weight`` is how much the class pictures count beside the instance pictures.
+            ``min_snr_gamma`` weighs timesteps as :func:`min_snr_weight` does; None weighs them alike.
     """
+    settings = settings or StepSettings()
     target = schedule.target(batch.latents, batch.noise, batch.timesteps)
     squares = (prediction.float() - target).square()
     if batch.weight is not None:
         squares = squares * batch.weight
     errors = squares.mean(dim=(1, 2, 3))
-    if min_snr_gamma is not None:
-        errors = errors * min_snr_weight(schedule, batch.timesteps, min_snr_gamma)
+    if settings.min_snr_gamma is not None:
+        errors = errors * min_snr_weight(schedule, batch.timesteps, settings.min_snr_gamma)
     instance = errors[: batch.instances].mean()
     if batch.instances == len(errors):
         return Losses(instance, instance, None)
     prior = errors[batch.instances :].mean()
-    return Losses(instance + prior_weight * prior, instance, prior)
+    return Losses(instance + settings.prior_weight * prior, instance, prior)
 
 
 def min_snr_weight(schedule: NoiseSchedule, timesteps: Tensor, gamma: float) -> Tensor:

@@ -159,9 +159,7 @@ class TrainingStep:
             # Under autocast the UNet would cast them itself; a UNet in bf16 runs without.
             given, told = noisy.to(self._compute[0]), text.to(self._compute[0])
             prediction = self._model(given, batch.timesteps, told, return_dict=False)[0]
-        return dreambooth_loss(
-            prediction, batch, self.schedule, self.settings.prior_weight, self.settings.min_snr_gamma
-        )
+        return dreambooth_loss(prediction, batch, self.schedule, self.settings)
 
     def _make_bf16_copies(self, weights: dict[str, nn.Parameter], dtype: torch.dtype) -> Bf16Copies | None:
         """Return the UNet without autocast. Copies are kept where the optimizer updates them in one pass."""

@@ -35,7 +35,9 @@ class Asked:
         try:
             answer = unanswerable(scope, parsed(body))
         except ValueError:
-            answer = refusal(400, "The request is no JSON, or is nested too deep. Load the page again.")
+            answer = refusal(
+                400, "The request isn't valid JSON, or is nested too deeply. Load the page again."
+            )
         await (answer(scope, receive, send) if answer else self._app(scope, Replay(body, receive), send))
 
 

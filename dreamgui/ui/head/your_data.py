@@ -94,7 +94,7 @@ def expiry(services: VisitorServices) -> str:
     after = (
         f"They are deleted after {days:g} days without a visit" if days else "They stay until you delete them"
     )
-    return f"{after}; <i>Delete my data</i> deletes them at once.".replace("<i>", '"').replace("</i>", '"')
+    return f'{after}. Press "Delete my data" to delete them now.'
 
 
 def lasting(services: VisitorServices) -> str:

@@ -98,9 +98,7 @@ def _of_other_program(found: Found, catalog: Catalog, remarks: list[str]) -> dic
     if made.seed is not None and 0 <= made.seed < 2**31:
         settings["seed"] = made.seed
     elif made.seed is not None:
-        remarks.append(
-            f"The seed {made.seed} is above the largest here, {2**31 - 1}. The chosen one is kept."
-        )
+        remarks.append(f"Seed {made.seed} exceeds the maximum, {2**31 - 1}. The seed chosen before stays.")
     here = {name for name in catalog.all_names() if name not in catalog.bases()}
     settings["loras"] = tuple(f"{name}:{strength:g}" for name, _, strength in made.loras if name in here)
     absent = [name for name, _, _ in made.loras if name not in here]

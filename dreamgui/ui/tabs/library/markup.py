@@ -167,7 +167,7 @@ def sizes_table(sizes: Sizes) -> str:
         if size
     ]
     words = {
-        "checkpoints": "Checkpoints before a run's last one",
+        "checkpoints": "Older checkpoints",
         "compiled": "Compiler cache",
         "trash": "Trash",
     }

@@ -108,7 +108,7 @@ class Presets:
     def _keep(self, name: str | None, *values: Any) -> Any:
         settings = self._settings(values)
         kept = as_ui_error(lambda: save_preset(self._services.workspace, name or "", settings))
-        inform(f"The preset {kept} is saved, without person, run name and folders.")
+        inform(f"Saved the preset {kept}. It leaves out person, run name and folders.")
         return self._choices(kept)
 
     def _delete(self, name: str | None) -> Any:
