@@ -115,7 +115,8 @@ def test_from_a_grid_to_a_kept_model(page: Page, served: tuple[str, Services], t
 
 def test_a_cell_is_enlarged_and_the_focus_comes_back(browser: Browser, served: tuple[str, Services]) -> None:
     url, services = served
-    services.jobs.submit(CompareJob(models=("portraits", "anna"), prompts=("a", "b"))).wait()
+    # The test before may have left a comparison that runs.
+    services.jobs.submit(CompareJob(models=("portraits", "anna"), prompts=("a", "b")), behind=True).wait()
     for size, dark in (("desktop", False), ("phone", True)):
         with opened(browser, f"{url}#compare", size, dark) as page:
             cell = page.locator("#compare-grid [data-cell='1']")
